@@ -1,0 +1,1 @@
+"""The `winnow` command: the composition root and the supervisor."""

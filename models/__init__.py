@@ -1,0 +1,1 @@
+"""Encoders, teachers and students: training, distilling, compressing, exporting."""

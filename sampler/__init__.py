@@ -1,0 +1,1 @@
+"""Pure ranking: arrays in, ranked rows out."""

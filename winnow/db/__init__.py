@@ -1,0 +1,1 @@
+"""Database: the declarative base, sessions and tables."""

@@ -1,0 +1,1 @@
+"""Celery workers: the round, imports, encoding and exports."""
