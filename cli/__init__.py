@@ -1,1 +1,1 @@
-"""The `winnow` command: the composition root and the supervisor."""
+"""The ``winnow`` command: the composition root, and the supervisor."""

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,7 @@ class People:
 
     service: Service
     owner: httpx.Client
+    open_clients: ExitStack
 
     def join(self, project: str, role: str) -> httpx.Client:
         client, email = self.outsider()
@@ -128,12 +129,13 @@ class People:
         made = self.owner.post("/users", json={"email": email, "role": "member"})
         assert made.status_code == 201, made.text
         assert made.json()["email"] == email
-        return self.service.sign_in(email, made.json()["password"]), email
+        return self.open_clients.enter_context(self.service.sign_in(email, made.json()["password"])), email
 
 
 @pytest.fixture
-def people(service: Service, owner: httpx.Client) -> People:
-    return People(service, owner)
+def people(service: Service, owner: httpx.Client) -> Iterator[People]:
+    with ExitStack() as open_clients:
+        yield People(service, owner, open_clients)
 
 
 SPAM = ["cheap pills now", "win money fast", "free prize click", "hot deal offer", "credit loan approved"]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, NullPool, create_engine, event, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.orm import Session
 
@@ -21,16 +21,21 @@ BUSY_TIMEOUT_MS = 30_000
 
 
 def make_engine(url: str, *, pool_size: int = 16) -> Engine:
-    """An engine for ``url`` with this project's pragmas; makes the folder of a SQLite file."""
+    """An engine for ``url`` with this project's pragmas; makes the folder of a SQLite file.
+
+    With a ``pool_size`` of 0, connections are closed after each use.
+    """
     parsed = make_url(url)
+    # Errors get logged, and what people wrote does not belong there: hide_parameters.
+    pool: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size} if pool_size else {"poolclass": NullPool}
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True, **pool)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         parsed,
-        pool_size=pool_size,
-        max_overflow=pool_size,
+        hide_parameters=True,
+        **pool,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000, "isolation_level": None},
     )
     event.listen(engine, "connect", _set_pragmas)
@@ -55,10 +60,14 @@ def _begin(connection: Connection) -> None:
 
 
 class Database:
-    """A database and its sessions. The edge (a request, a task, a command) opens one and commits once."""
+    """A database and its sessions. The edge (a request, a task, a command) opens one and commits once.
+
+    ``send_hint(kind, job_id)`` tells the workers of a new job, after the commit; without it the reaper finds the job.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         self.url = url
+        self.send_hint: Callable[[str, int], None] | None = None
         self.engine = make_engine(url, pool_size=pool_size)
         self._writer = self.engine.execution_options(**{_WRITE: True})
 
@@ -72,6 +81,7 @@ class Database:
     def write(self) -> Iterator[Session]:
         """A session that commits at the end, or rolls back if anything is raised, then runs its hooks."""
         with Session(self._writer, expire_on_commit=False) as session:
+            session.info["send_hint"] = self.send_hint
             session.connection()  # takes the write lock now, before anything is read
             yield session
             session.commit()

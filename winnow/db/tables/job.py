@@ -20,7 +20,8 @@ class Job(Base):
     """A piece of work: ``kind`` is round, import, encode, export or purge.
 
     ``state`` is queued, running, succeeded, failed or canceled. Every write of a running job is fenced by its
-    ``attempt``. ``checkpoint`` is where the next attempt goes on. ``hinted_at`` is when a message was last sent.
+    ``attempt``, which grows with each claim. ``deaths`` counts the attempts whose worker died. A running job without
+    ``lease_until`` waits to be taken up again from its ``checkpoint``. ``hinted_at`` is when a message was last sent.
     """
 
     __tablename__ = "jobs"
@@ -58,6 +59,7 @@ class Job(Base):
     payload: Mapped[dict[str, Any]]
     checkpoint: Mapped[dict[str, Any] | None]
     attempt: Mapped[int] = mapped_column(default=0)
+    deaths: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(200))
     lease_until: Mapped[datetime | None]
     hinted_at: Mapped[datetime | None]

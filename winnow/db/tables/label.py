@@ -32,6 +32,7 @@ class Label(Base):
             postgresql_where=STANDING,
         ),
         Index("ix_labels_project", "project_id", "id"),
+        Index("ix_labels_item", "item_id"),
         {"sqlite_autoincrement": True},
     )
 

@@ -18,7 +18,10 @@ class Project(Base):
     in. ``order_key`` (hex) seeds the random order of serving, the holdout's hash and the rounds. The ``n_…`` columns
     count under the project's lock: items are all rows; ``n_open`` still need labels; ``n_labeled`` have a standing
     label; ``n_skipped`` and ``n_flagged`` have a standing skip or flag; ``n_labels`` are standing labels (not skips) of
-    people. ``next_number`` is the number of the next item: its row in the feature store.
+    people; ``round_labels`` is what ``n_labels`` was at the newest round's cut-off. ``next_number`` is the number of
+    the next item: its row in the feature store. ``n_pool`` came without a label, the holdout included;
+    ``n_open_holdout`` is the holdout's part of ``n_open``; ``n_behind`` are standing labels of people that the ranking
+    of ``behind_cutoff`` does not know (counted anew when ``ranked_cutoff`` has moved).
     """
 
     __tablename__ = "projects"
@@ -45,8 +48,13 @@ class Project(Base):
     n_test: Mapped[int] = mapped_column(BigId, default=0)
     n_holdout_labels: Mapped[int] = mapped_column(BigId, default=0)
     n_served: Mapped[int] = mapped_column(BigId, default=0)
+    round_labels: Mapped[int] = mapped_column(BigId, default=0)
     ranked_round: Mapped[int] = mapped_column(default=0)
     ranked_cutoff: Mapped[int] = mapped_column(BigId, default=0)
+    n_pool: Mapped[int] = mapped_column(BigId, default=0)
+    n_open_holdout: Mapped[int] = mapped_column(BigId, default=0)
+    n_behind: Mapped[int] = mapped_column(BigId, default=0)
+    behind_cutoff: Mapped[int] = mapped_column(BigId, default=0)
 
 
 class Member(Base):

@@ -14,7 +14,8 @@ class QueueEntry(Base):
     """A ranked candidate. ``rank`` 0 is the best; a row goes when its item needs no more labels."""
 
     __tablename__ = "queue"
-    __table_args__ = (UniqueConstraint("project_id", "item_id"),)
+    # By item alone: an item is in one project, and deleting items looks queue rows up by it.
+    __table_args__ = (UniqueConstraint("item_id"),)
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     rank: Mapped[int] = mapped_column(primary_key=True)

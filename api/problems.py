@@ -1,0 +1,82 @@
+"""Errors as RFC 9457 problems: the one place where an exception becomes HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from winnow.errors import FieldError, TooLarge, WinnowError
+
+MEDIA_TYPE = "application/problem+json"
+_TYPES = "urn:winnow:problem:"
+
+
+def problem_response(
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    slug: str | None = None,
+    errors: Iterable[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A response with ``type``, ``title``, ``status``, ``detail`` and, where a field is at fault, ``errors``."""
+    body: dict[str, Any] = {
+        "type": f"{_TYPES}{slug}" if slug else "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+    }
+    found = [{"loc": list(error.loc), "msg": error.msg} for error in errors]
+    if found:
+        body["errors"] = found
+    content = json.dumps(body, ensure_ascii=True)  # ASCII: a detail may quote a lone surrogate
+    return Response(content, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def unexpected() -> Response:
+    """What a bug of ours looks like from outside: nothing of its insides."""
+    return problem_response(
+        500,
+        "Something went wrong",
+        "This is a fault of the server, not of the request. It has been logged under the id in X-Request-Id.",
+        slug="internal",
+    )
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error that a route or the router raises with a problem."""
+    app.add_exception_handler(WinnowError, _winnow_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _winnow_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, WinnowError)  # noqa: S101 — registered for nothing else
+    return problem_response(
+        error.status, error.title, error.detail, slug=error.slug, errors=error.errors, headers=error.headers
+    )
+
+
+async def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 — registered for nothing else
+    found = [FieldError(tuple(entry["loc"]), str(entry["msg"])) for entry in error.errors()[:100]]
+    first = found[0]
+    where = ".".join(str(part) for part in first.loc)
+    return problem_response(422, "Invalid input", f"{where}: {first.msg}", slug="invalid", errors=found)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 — registered for nothing else
+    title = TooLarge.title if error.status_code == 413 else HTTPStatus(error.status_code).phrase
+    details = {404: "There is nothing at this address.", 405: "This address does not answer this method; see Allow."}
+    detail = details.get(error.status_code) if error.detail in ("", title) else error.detail
+    slug = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "bad-request")
+    return problem_response(error.status_code, title, detail or title, slug=slug, headers=error.headers)

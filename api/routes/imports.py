@@ -1,0 +1,132 @@
+"""Imports: a file in, a job out."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import PurePath
+from typing import Annotated, Any, BinaryIO
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from starlette.datastructures import FormData, UploadFile
+
+from api.deps import Caller, DatabaseDep, StorageDep, project_caller
+from winnow import jobs
+from winnow.db.session import Database
+from winnow.db.tables import Project
+from winnow.errors import FieldError, Invalid, NotYet
+from winnow.importing.formats import check_format
+from winnow.intake import CONTENT_OF_TASK, FIELDS
+from winnow.permissions import Permission
+from winnow.storage import Storage, project_prefix
+
+router = APIRouter(prefix="/projects/{p}/imports", tags=["items"])
+Writer = Annotated[Caller, Depends(project_caller(Permission.ITEMS_WRITE))]
+
+_COPY_BYTES = 1 << 20
+_FIELDS = ("format", "mapping", "labels", "on_duplicate")
+_CHOICES = {"labels": ("use", "ignore"), "on_duplicate": ("skip", "update", "merge_labels")}
+_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary"},
+                    "format": {"type": "string", "description": "csv, tsv, jsonl, zip or npz; else by the name."},
+                    "mapping": {
+                        "type": "string",
+                        "description": 'A JSON object from our fields to columns: {"text": "body"}.',
+                    },
+                    "labels": {"type": "string", "enum": list(_CHOICES["labels"]), "default": "use"},
+                    "on_duplicate": {"type": "string", "enum": list(_CHOICES["on_duplicate"]), "default": "skip"},
+                },
+            }
+        }
+    },
+}
+
+
+@router.post("", status_code=202, openapi_extra={"requestBody": _BODY}, response_model=dict[str, Any])
+async def import_file(request: Request, caller: Writer, database: DatabaseDep, storage: StorageDep) -> JSONResponse:
+    """Upload a file whose rows become items. The answer is a job; its result counts what became of the rows."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        raise NotYet("Importing by address comes in a later version. Upload the file as multipart/form-data.")
+    if kind != "multipart/form-data":
+        raise Invalid("Send multipart/form-data with the file in the field 'file'.")
+    async with request.form(max_files=1, max_fields=len(_FIELDS), max_part_size=1 << 16) as form:
+        upload = form.get("file")
+        if not isinstance(upload, UploadFile):
+            raise Invalid.field("file", "is missing; send the file under this name")
+        payload = _options(form)
+        payload["filename"] = PurePath((upload.filename or "").replace("\\", "/")).name[:255]
+        payload["path"] = f"{project_prefix(caller.project_id)}/imports/{secrets.token_hex(16)}"
+        payload["bytes"] = await run_in_threadpool(_store, upload.file, storage, payload["path"])
+    shown = await run_in_threadpool(_ask, caller, database, storage, payload)
+    return JSONResponse(shown, status_code=202)
+
+
+def _options(form: FormData) -> dict[str, Any]:
+    """The optional fields, checked."""
+    unknown = sorted(set(form) - {"file", *_FIELDS})
+    if unknown:
+        raise Invalid.field(unknown[0][:100], f"is no field of an import; there are file, {', '.join(_FIELDS)}")
+    given = {name: value for name in _FIELDS if isinstance(value := form.get(name), str) and value}
+    for name, choices in _CHOICES.items():
+        if name in given and given[name] not in choices:
+            raise Invalid.field(name, f"must be one of {', '.join(choices)}")
+    options: dict[str, Any] = {"labels": given.get("labels", "use"), "on_duplicate": given.get("on_duplicate", "skip")}
+    if "format" in given:
+        options["format"] = check_format(given["format"])
+    if "mapping" in given:
+        options["mapping"] = _mapping(given["mapping"])
+    return options
+
+
+def _mapping(given: str) -> dict[str, str]:
+    try:
+        mapping = json.loads(given)
+    except (ValueError, RecursionError):
+        raise Invalid.field("mapping", "must be a JSON object from our fields to columns") from None
+    if not isinstance(mapping, dict) or not all(isinstance(column, str) for column in mapping.values()):
+        raise Invalid.field("mapping", "must be a JSON object from our fields to columns")
+    unknown = sorted(set(mapping) - set(FIELDS))
+    if unknown:
+        message = f"there is no field {unknown[0][:100]!r}; there are {', '.join(FIELDS)}"
+        raise Invalid(f"mapping: {message}.", errors=[FieldError(("body", "mapping", unknown[0][:100]), message)])
+    return mapping
+
+
+def _store(file: BinaryIO, storage: Storage, path: str) -> int:
+    """Copy the upload into the storage in blocks; returns its size."""
+    size = 0
+    file.seek(0)
+    with storage.open(path, "wb") as target:
+        while block := file.read(_COPY_BYTES):
+            size += len(block)
+            target.write(block)
+    return size
+
+
+def _ask(caller: Caller, database: Database, storage: Storage, payload: dict[str, Any]) -> Any:
+    """Write the job; the upload goes again if that fails."""
+    try:
+        with database.write() as session:
+            task = session.get_one(Project, caller.project_id).task
+            if payload.get("mapping") and "text" in payload["mapping"] and CONTENT_OF_TASK[task] != "text":
+                raise Invalid.field("mapping", f"names text, but the items of this project are of the task {task}")
+            job = jobs.create_job(session, "import", caller.project_id, payload, caller.identity.user_id)
+            caller.record(session, "items.import", job=str(job.id), filename=payload["filename"])
+            return _plain(jobs.to_dict(job))
+    except BaseException:
+        storage.delete(payload["path"])
+        raise
+
+
+def _plain(job: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(job, default=lambda moment: moment.isoformat()))  # type: ignore[no-any-return]

@@ -1,0 +1,78 @@
+"""Labels: writing, undoing and exporting them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from api.deps import Caller, DatabaseDep, project_caller
+from api.schemas.batch import UndoneOut, held_item, lease_out
+from api.schemas.label import LabelsIn, LabelsWritten
+from winnow import label_rows, labels
+from winnow.counters import counted_project
+from winnow.errors import NotYet
+from winnow.ids import parse_id
+from winnow.label_csv import csv_pages
+from winnow.permissions import Permission
+
+router = APIRouter(prefix="/projects/{p}/labels", tags=["labeling"])
+Labeler = Annotated[Caller, Depends(project_caller(Permission.LABEL))]
+Reader = Annotated[Caller, Depends(project_caller(Permission.LABELS_READ))]
+Format = Literal["jsonl", "csv", "parquet", "label-studio", "hf"]
+
+
+@router.post("", status_code=201, response_model=LabelsWritten)
+def write_labels(body: LabelsIn, caller: Labeler, database: DatabaseDep) -> Response:
+    """Write up to 1,000 labels. Those that cannot be taken are in `rejected`, the others stand."""
+    with database.write() as session:
+        project = counted_project(session, caller.project_id)
+        accepted, rejected = labels.write_labels(session, project, caller.identity.user_id, body.labels)
+    answer = {
+        "accepted": [{"item": str(entry.item_id), "id": str(entry.label_id)} for entry in accepted],
+        "rejected": [{"item": entry.item, "reason": entry.reason} for entry in rejected],
+    }
+    return Response(json.dumps(answer), status_code=201, media_type="application/json")
+
+
+@router.delete("/{label}", response_model=UndoneOut)
+def undo_label(label: str, caller: Labeler, database: DatabaseDep) -> Response:
+    """Take back a label, skip or flag of your own; you hold its item again."""
+    label_id = parse_id(label, "label")
+    with database.write() as session:
+        project = counted_project(session, caller.project_id)
+        held = labels.undo_label(session, project, caller.identity.user_id, label_id)
+        task = project.task
+    return JSONResponse({"item": held_item(held, caller.project_id, task), "lease": lease_out(held)})
+
+
+@router.get(
+    "",
+    response_class=StreamingResponse,
+    responses={200: {"description": "One label a line.", "content": {"application/x-ndjson": {}, "text/csv": {}}}},
+)
+def export_labels(
+    caller: Reader,
+    database: DatabaseDep,
+    format: Annotated[Format, Query(description="`parquet`, `label-studio` and `hf` come later.")] = "jsonl",
+    all: Annotated[bool, Query(description="The whole history, with `superseded_at`.")] = False,
+    raw: Annotated[bool, Query(description="CSV only: leave what spreadsheets would run as it is.")] = False,
+) -> StreamingResponse:
+    """Stream every standing label, oldest first."""
+    if format not in ("jsonl", "csv"):
+        raise NotYet(f"Labels as {format} come in a later version; use jsonl or csv.")
+    pages = label_rows.stream_labels(database, caller.project_id, everything=all)
+    name = f"labels-{caller.project_id}.{format}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if format == "csv":
+        columns = (*label_rows.COLUMNS, *(("superseded_at",) if all else ()))
+        return StreamingResponse(csv_pages(pages, columns, raw=raw), media_type="text/csv", headers=headers)
+    return StreamingResponse(_lines(pages), media_type="application/x-ndjson", headers=headers)
+
+
+def _lines(pages: Iterator[list[dict[str, Any]]]) -> Iterator[str]:
+    for page in pages:
+        yield "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in page)

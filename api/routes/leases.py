@@ -1,0 +1,57 @@
+"""Leases: what the caller holds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import JSONResponse
+
+from api.deps import Caller, DatabaseDep, project_caller
+from api.schemas.batch import HeldList, LeaseOut, held_item
+from winnow import leases
+from winnow.counters import counted_project
+from winnow.db.tables import Project
+from winnow.ids import parse_id
+from winnow.label_rows import rfc3339
+from winnow.permissions import Permission
+
+router = APIRouter(prefix="/projects/{p}/leases", tags=["labeling"])
+Labeler = Annotated[Caller, Depends(project_caller(Permission.LABEL))]
+
+
+@router.get("", response_model=HeldList)
+def list_leases(caller: Labeler, database: DatabaseDep) -> Response:
+    """Your live leases with their items: a reloaded page picks up here. All on one page."""
+    with database.read() as session:
+        project = session.get_one(Project, caller.project_id)
+        held = leases.list_leases(session, project, caller.identity.user_id)
+    data = [
+        {
+            "id": str(entry.lease_id),
+            "expires_at": rfc3339(entry.expires_at),
+            "item": held_item(entry, caller.project_id, project.task),
+        }
+        for entry in held
+    ]
+    return JSONResponse({"data": data, "next": None})
+
+
+@router.post("/{lease}/renew")
+def renew_lease(lease: str, caller: Labeler, database: DatabaseDep) -> LeaseOut:
+    """Hold the item for as long again, from now."""
+    lease_id = parse_id(lease, "lease")
+    with database.write() as session:
+        project = counted_project(session, caller.project_id)
+        renewed = leases.renew_lease(session, project, caller.identity.user_id, lease_id)
+        return LeaseOut(id=str(renewed.id), expires_at=rfc3339(renewed.expires_at))
+
+
+@router.delete("/{lease}", status_code=204)
+def release_lease(lease: str, caller: Labeler, database: DatabaseDep) -> Response:
+    """Give the item back, so that it can be served at once."""
+    lease_id = parse_id(lease, "lease")
+    with database.write() as session:
+        project = counted_project(session, caller.project_id)
+        leases.release_lease(session, project, caller.identity.user_id, lease_id)
+    return Response(status_code=204)

@@ -1,0 +1,77 @@
+"""Stats of a project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Measured(BaseModel):
+    """A share with its 95 % interval and the labels that it was measured on."""
+
+    value: float
+    low: float | None
+    high: float | None
+    labels: int
+
+
+class CurvePoint(BaseModel):
+    """What one round reached; `accuracy` is the student's."""
+
+    round: int
+    labels: int
+    accuracy: Measured | None
+    teacher_accuracy: Measured | None
+    student: int | None
+    at: str
+
+
+class Annotator(BaseModel):
+    """What one person has done, as it stands now."""
+
+    user: str
+    labels: int
+    skipped: int
+    flagged: int
+    mean_seconds: float | None
+
+
+class Encoding(BaseModel):
+    """An encoding that is under way."""
+
+    progress: float
+    message: str
+
+
+class Freshness(BaseModel):
+    """What ranked the queue, how many labels it does not know, and when the next round comes, in labels."""
+
+    round: int
+    labels_behind: int
+    next_round_in: int
+    training: bool
+    encoding: Encoding | None
+    encoded: int
+    cut_share: float | None = Field(description="The share of encoded texts that were longer than the encoder reads.")
+
+
+class StatsOut(BaseModel):
+    """How a project stands. `remaining` items still need labels; null is what is not measured or not there yet."""
+
+    items: int
+    labeled: int
+    skipped: int
+    flagged: int
+    remaining: int
+    per_label: dict[str, int]
+    per_annotator: dict[str, int]
+    annotators: list[Annotator]
+    learning_curve: list[CurvePoint]
+    freshness: Freshness
+    accuracy: Measured | None
+    holdout_labels: int
+    agreement: None
+    labels_saved: None
+    ledger: dict[str, Any]
+    budget: None

@@ -1,0 +1,50 @@
+"""Students and the bundles that are made of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from winnow import registry
+from winnow.db.tables import Student
+
+#: Formats that have a name already, and that a later version writes.
+LATER_FORMATS = ("openvino", "coreml", "tflite", "torchscript", "safetensors")
+
+
+class StudentOut(BaseModel):
+    """A trained student: which round made it, from what, and how good it is."""
+
+    version: int
+    round: int
+    family: str
+    labels: int
+    metrics: dict[str, Any]
+    recipe: dict[str, Any]
+    current: bool
+    promoted_at: datetime | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, student: Student, current: int | None) -> StudentOut:
+        """From its row; ``current`` is the current version."""
+        return cls.model_validate(registry.to_dict(student, current))
+
+
+class StudentList(BaseModel):
+    """A page of students, the newest first."""
+
+    data: list[StudentOut]
+    next: str | None
+
+
+class ExportIn(BaseModel):
+    """What the bundle should hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["onnx-int8", "onnx", "openvino", "coreml", "tflite", "torchscript", "safetensors"] = Field(
+        "onnx-int8", description=f"The formats {', '.join(LATER_FORMATS)} are not written yet (501)."
+    )

@@ -1,0 +1,1 @@
+"""Scenarios: how the service behaves in a whole story. Each is ``python -m bench.scenarios.NAME [--json]``."""

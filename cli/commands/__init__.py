@@ -1,0 +1,1 @@
+"""The sub-commands. Each module has ``register(app)`` and imports what it needs when a command runs."""

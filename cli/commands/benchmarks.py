@@ -1,0 +1,85 @@
+"""bench: the benchmarks of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    bench = typer.Typer(no_args_is_help=True, help="The benchmarks of docs/benchmarks.md, small by default.")
+    for command in (rank, serve, student, round, encode):
+        bench.command(command.__name__)(command)
+    app.add_typer(bench, name="bench")
+
+
+def rank(
+    rows: Annotated[int, typer.Option(min=100, help="Rows of the pool.")] = 10_000,
+    dim: Annotated[int, typer.Option(min=2, help="Length of a row.")] = 384,
+    classes: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
+    batch: Annotated[int, typer.Option(min=1, help="How many rows are asked for.")] = 100,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each; the best counts.")] = 3,
+    json: Json = False,
+) -> None:
+    """Milliseconds of each query strategy, prediction included."""
+    from bench.rank import measure
+
+    _report(measure(rows, dim, classes, batch, repeat), json)
+
+
+def serve(
+    items: Annotated[int, typer.Option(min=10, help="Items that are labelled.")] = 2_000,
+    pool: Annotated[int | None, typer.Option(help="Items in the pool. [default: --items]")] = None,
+    annotators: Annotated[int, typer.Option(min=1, help="People who label at once.")] = 8,
+    size: Annotated[int, typer.Option(min=1, max=100, help="Items in a batch.")] = 1,
+    json: Json = False,
+) -> None:
+    """Annotators who label at once, over HTTP: what is served twice or lost, and how long they wait."""
+    from bench.serve import measure
+
+    _report(measure(items, pool or items, annotators, size), json)
+
+
+def student(
+    labels: Annotated[int, typer.Option(min=20, help="Labels that the teacher has.")] = 400,
+    json: Json = False,
+) -> None:
+    """The student's accuracy, size and speed beside the teacher's."""
+    from bench.student import measure
+
+    _report(measure(labels), json)
+
+
+def round(
+    rows: Annotated[int, typer.Option(min=100, help="Items in the pool.")] = 10_000,
+    labels: Annotated[int, typer.Option(min=20, help="Labels so far.")] = 400,
+    json: Json = False,
+) -> None:
+    """Seconds of a first round and of a warm one."""
+    from bench.round import measure
+
+    _report(measure(rows, labels), json)
+
+
+def encode(
+    texts: Annotated[int, typer.Option(min=16, help="How many texts.")] = 512,
+    json: Json = False,
+) -> None:
+    """Texts a second for each encoder, beside the same model in torch."""
+    from bench.encode import measure
+
+    _report(measure(texts), json)
+
+
+def _report(result: dict[str, Any], json: bool) -> None:
+    from bench.report import as_text
+    from cli.console import emit, emit_json
+
+    if json:
+        emit_json(result)
+    else:
+        emit(as_text(result))

@@ -1,0 +1,1 @@
+"""``winnow demo``: the whole loop on real images, by the same ways that a user has."""

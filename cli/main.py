@@ -1,0 +1,89 @@
+"""The ``winnow`` command. Light on purpose: what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from cli.commands import administration, benchmarks, demo, files, label, serve, simulate
+from cli.errors import CommandError
+
+app = typer.Typer(
+    name="winnow",
+    help="Label less, train small: a labeling service that asks for the labels that teach the most.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+#: Where the errors live that carry one line for the user. Looked up only once their module is loaded.
+_EXPECTED = (
+    ("winnow.errors", "WinnowError"),
+    ("client.errors", "ClientError"),
+    ("models.errors", "ModelError"),
+    ("sampler.errors", "SamplerError"),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("winnow"))
+        raise typer.Exit
+
+
+@app.callback()
+def winnow(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Label less, train small: a labeling service that asks for the labels that teach the most."""
+
+
+for module in (serve, label, demo, simulate, files, administration, benchmarks):
+    module.register(app)
+
+
+def main() -> None:
+    """Run the command line; exits 0 on success, 2 on wrong usage, 1 otherwise with one line on stderr."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted"))
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("WINNOW_DEBUG"):
+            raise
+        sys.exit(_fail(_line(error)))
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, _expected()):
+        return str(getattr(error, "detail", None) or error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+    return f"{type(error).__name__}: {error} (this is a bug: WINNOW_DEBUG=1 shows where)"
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    loaded: list[tuple[ModuleType | None, str]] = [(sys.modules.get(module), name) for module, name in _EXPECTED]
+    return (CommandError, *(getattr(module, name) for module, name in loaded if module is not None))
+
+
+def _fail(line: str) -> int:
+    print("winnow: " + " ".join(line.split()), file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""Distillation: a small student learns a teacher's soft labels over the pool, with people's labels mixed in."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from models.errors import BadInput
+from models.losses import cross_entropy, fit_scale, one_hot, soften
+from models.students import network_class
+from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem
+from models.students.student import Student
+from models.threads import torch_threads
+
+WARM_EPOCHS = 2
+LABEL_WEIGHT = 2.0
+"""What a label counts beside one soft label."""
+TEMPERATURE = 0.5
+"""Of the soft labels: sharpened ones gave students half a point to a point more, and never less."""
+_LEAST_FOR_SPLIT = 200
+_SPLIT_ONE_IN = 20
+_SPLIT_MOST = 500
+_PATIENCE = 4
+_LEAST_RATE = 0.02
+_LEAST_STEPS = 120
+
+
+@dataclass(frozen=True)
+class DistilReport:
+    """How the training went.
+
+    Attributes:
+        warm: Whether it began from the previous student.
+        epochs: Passes that were made.
+        best_epoch: The one whose weights were kept; 0 is the start of a warm one.
+        loss: Cross-entropy against the targets on the rows kept aside, or on all where there are too few.
+        n_transfer: Soft labels learned from.
+        n_labeled: Labels of people learned from.
+        temperature: Of the soft labels.
+        seconds: Wall time, preparation of the items included.
+        flops: Of the training, a backward pass counted as two forward ones.
+    """
+
+    warm: bool
+    epochs: int
+    best_epoch: int
+    loss: float
+    n_transfer: int
+    n_labeled: int
+    temperature: float
+    seconds: float
+    flops: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a round's metrics."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A trained student and how it came about."""
+
+    student: Student
+    report: DistilReport
+
+
+def distil(
+    family: str,
+    items: Sequence[RawItem],
+    soft: ArrayLike,
+    labeled_items: Sequence[RawItem],
+    y: ArrayLike,
+    *,
+    class_names: Sequence[str],
+    rng: np.random.Generator,
+    previous: Arrays | None = None,
+    temperature: float = TEMPERATURE,
+    label_weight: float = LABEL_WEIGHT,
+    epochs: int | None = None,
+    threads: int = 1,
+) -> Distilled:
+    """Train a student of a family on soft labels of the pool and on labels.
+
+    Args:
+        family: ``hashed`` (texts), ``convnet`` (encoded images) or ``mlp`` (feature vectors).
+        items: n raw items of the pool; they also decide the shape of a fresh student.
+        soft: The teacher's probabilities for them, (n, C).
+        labeled_items: l raw items with labels; they may be among ``items`` too.
+        y: Their class indices, (l,).
+        class_names: C names, in the order of the columns of ``soft``.
+        rng: All randomness comes from it.
+        previous: Arrays of an earlier student of this family: training starts from it and is short. Where its shape is
+            another one (a class was added), it is left aside and the start is cold.
+        temperature: Flattens the soft labels when above 1, sharpens them below. What the student then answers is scaled
+            back to the teacher's own sureness.
+        label_weight: What a label counts beside a soft label.
+        epochs: Passes over the items; by default the family's number, or `WARM_EPOCHS` for a warm start.
+        threads: Of torch.
+
+    Returns:
+        The student with the best weights seen, and a report. Same inputs and same ``rng``: the same student.
+
+    Raises:
+        BadInput: shapes do not match, there is nothing to learn from, or an item cannot be read.
+    """
+    started = time.perf_counter()
+    target, weight = _targets(items, soft, labeled_items, y, len(class_names), temperature, label_weight)
+    with torch_threads(threads):
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        everything = [*items, *labeled_items]
+        network, warm = _start(family, items if len(items) else labeled_items, len(class_names), previous, generator)
+        inputs = network.prepare(everything)
+        passes = epochs if epochs is not None else (WARM_EPOCHS if warm else network.epochs)
+        fit = _Fit(network, inputs, target, weight, _aside(items), rng)
+        made, best, loss = fit.run(passes, warm)
+        if len(items):
+            network.scale = fit.scale_to(np.asarray(soft, np.float32))
+        flops = 3.0 * made * network.flops(inputs)
+    report = DistilReport(
+        warm, made, best, loss, len(items), len(labeled_items), temperature, time.perf_counter() - started, flops
+    )
+    return Distilled(Student(network, tuple(class_names)), report)
+
+
+def _targets(
+    items: Sequence[RawItem],
+    soft: ArrayLike,
+    labeled_items: Sequence[RawItem],
+    y: ArrayLike,
+    n_classes: int,
+    temperature: float,
+    label_weight: float,
+) -> tuple[FloatArray, FloatArray]:
+    P = np.asarray(soft, np.float64).reshape(-1, n_classes) if len(items) == 0 else np.asarray(soft, np.float64)
+    labels = np.asarray(y, np.int64)
+    if n_classes < 2:
+        raise BadInput("A student needs two classes at least.")
+    if P.shape != (len(items), n_classes):
+        raise BadInput(f"Soft labels of shape {P.shape} for {len(items)} items and {n_classes} classes.")
+    if labels.shape != (len(labeled_items),):
+        raise BadInput(f"Labels of shape {labels.shape} for {len(labeled_items)} labelled items.")
+    if not len(items) and not len(labels):
+        raise BadInput("There is nothing to learn from: no soft labels and no labels.")
+    if not np.isfinite(P).all() or (P < 0).any():
+        raise BadInput("Soft labels must be probabilities.")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < n_classes):
+        raise BadInput(f"Labels must be class indices from 0 to {n_classes - 1}.")
+    if temperature <= 0:
+        raise BadInput(f"The temperature must be positive, not {temperature}.")
+    target = np.concatenate([soften(P, temperature), one_hot(labels, n_classes)])
+    weight = np.ones(len(target), np.float32)
+    weight[len(items) :] = label_weight
+    return target, weight
+
+
+def _start(
+    family: str, items: Sequence[RawItem], n_classes: int, previous: Arrays | None, generator: torch.Generator
+) -> tuple[Network, bool]:
+    """The network to train, and whether it goes on from the previous one."""
+    kind = network_class(family)
+    if previous is not None:
+        try:
+            network = kind.restore(previous)
+        except (KeyError, ValueError, RuntimeError, IndexError):
+            network = None
+        if network is not None and network.n_classes == n_classes:
+            return network, True
+    return kind.create(items, n_classes, generator), False
+
+
+def _aside(items: Sequence[RawItem]) -> IntArray:
+    """Rows of the transfer set that only say when to stop: none of a small set, else about one in twenty.
+
+    They are picked by what they hold, so that the next round's warm start has not been trained on them either.
+    """
+    if len(items) < _LEAST_FOR_SPLIT:
+        return np.zeros(0, np.int64)
+    marks = np.fromiter((zlib.crc32(_bytes(item)) for item in items), np.int64, len(items))
+    chosen = np.flatnonzero(marks % _SPLIT_ONE_IN == 0)
+    return np.sort(chosen[np.argsort(marks[chosen], kind="stable")][:_SPLIT_MOST])
+
+
+def _bytes(item: RawItem) -> bytes:
+    if isinstance(item, str):
+        return item.encode("utf-8", "surrogatepass")
+    return item if isinstance(item, bytes) else np.asarray(item, np.float32).tobytes()
+
+
+class _Fit:
+    """One training run: batches in a seeded order, the rate along half a cosine, the best weights kept."""
+
+    def __init__(
+        self,
+        network: Network,
+        inputs: Inputs,
+        target: FloatArray,
+        weight: FloatArray,
+        aside: IntArray,
+        rng: np.random.Generator,
+    ):
+        self.network, self.inputs, self.rng = network, inputs, rng
+        self.target, self.weight = torch.from_numpy(target), torch.from_numpy(weight)
+        rows = np.arange(len(inputs))
+        self.aside, self.rows = (aside, np.setdiff1d(rows, aside)) if len(aside) else (rows, rows)
+
+    def run(self, epochs: int, warm: bool) -> tuple[int, int, float]:
+        """Returns passes made, the best of them and its loss on the rows kept aside."""
+        network = self.network
+        size = network.batch_size
+        per_epoch = math.ceil(len(self.rows) / size)
+        if not warm:
+            # A handful of items needs more passes, or hardly a step is made.
+            epochs = max(epochs, min(10 * epochs, math.ceil(_LEAST_STEPS / per_epoch)))
+        epochs = max(1, min(epochs, network.most_steps // per_epoch))
+        optimisers = network.optimisers(warm)
+        rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+        best, best_loss, best_state = 0, self._loss() if warm else math.inf, copy.deepcopy(network.state_dict())
+        epoch = 0
+        for epoch in range(1, epochs + 1):
+            network.train()
+            order = self.rng.permutation(self.rows)
+            for step in range(per_epoch):
+                done = ((epoch - 1) * per_epoch + step) / (epochs * per_epoch)
+                scale = max(_LEAST_RATE, 0.5 * (1 + math.cos(math.pi * done)))
+                for optimiser, base in zip(optimisers, rates, strict=True):
+                    for group, rate in zip(optimiser.param_groups, base, strict=True):
+                        group["lr"] = rate * scale
+                self._step(order[step * size : (step + 1) * size], optimisers)
+            loss = self._loss()
+            if loss < best_loss:
+                best, best_loss, best_state = epoch, loss, copy.deepcopy(network.state_dict())
+            elif epoch - best >= _PATIENCE:
+                break
+        network.load_state_dict(best_state)
+        network.eval()
+        return epoch, best, best_loss
+
+    def scale_to(self, soft: FloatArray) -> float:
+        """What brings the student's sureness to the teacher's, (n_transfer, C), on the rows kept aside."""
+        rows = self.aside[self.aside < len(soft)]
+        return fit_scale(self._logits(rows), soft[rows])
+
+    def _step(self, rows: IntArray, optimisers: Sequence[torch.optim.Optimizer]) -> None:
+        if len(rows) == 1 and len(self.rows) > 1:
+            rows = np.append(rows, self.rows[0])  # batch normalisation needs two
+        logits = self.network(*self.inputs.batch(rows, self.rng))
+        where = torch.from_numpy(rows)
+        loss = cross_entropy(logits, self.target[where], self.weight[where])
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+        cast(Any, loss).backward()
+        for optimiser in optimisers:
+            optimiser.step()
+
+    def _loss(self) -> float:
+        logits = torch.from_numpy(self._logits(self.aside))
+        return float(cross_entropy(logits, self.target[torch.from_numpy(self.aside)], torch.ones(len(self.aside))))
+
+    def _logits(self, rows: IntArray) -> FloatArray:
+        self.network.eval()
+        with torch.inference_mode():
+            parts = [self.network(*self.inputs.batch(rows[i : i + 1024])) for i in range(0, len(rows), 1024)]
+        return cast(FloatArray, torch.cat(parts).numpy())

@@ -1,0 +1,79 @@
+"""What a family of students must offer, so that one loop trains, one saves and one exports them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+RawItem = str | bytes | NDArray[np.float32]
+"""A text, an encoded image, or a feature vector (d,)."""
+
+Task = Literal["text", "image", "features"]
+Arrays = Mapping[str, NDArray[Any]]
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float32]
+
+
+class Inputs(Protocol):
+    """Items made ready once, from which batches are cut again and again."""
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        ...
+
+    def batch(self, rows: IntArray, noise: np.random.Generator | None = None) -> tuple[torch.Tensor, ...]:
+        """The arguments of the network for these rows; with ``noise``, lightly augmented."""
+        ...
+
+
+class Network(torch.nn.Module):
+    """The trainable part of a student: raw items to logits, its arrays, and how it wants to be trained."""
+
+    family: ClassVar[str]
+    task: ClassVar[Task]
+    epochs: ClassVar[int]
+    """Passes over the transfer set of a cold start."""
+    batch_size: ClassVar[int] = 128
+    most_steps: ClassVar[int] = 2_000
+    """Of one training; a large transfer set is passed over less often."""
+    scale: float = 1.0
+    """What the logits are multiplied by in use, so that a student of sharpened labels is as sure as its teacher."""
+
+    @classmethod
+    def create(cls, items: Sequence[RawItem], n_classes: int, generator: torch.Generator) -> Network:
+        """A fresh network that is to read ``items``, its shape decided from them."""
+        raise NotImplementedError
+
+    @classmethod
+    def restore(cls, arrays: Arrays) -> Network:
+        """A network from its arrays; raises KeyError or ValueError where they are not this family's."""
+        raise NotImplementedError
+
+    @property
+    def n_classes(self) -> int:
+        """Width of the output."""
+        raise NotImplementedError
+
+    def prepare(self, items: Sequence[RawItem]) -> Inputs:
+        """Turn raw items into what batches are cut from; raises BadInput naming an item that cannot be used."""
+        raise NotImplementedError
+
+    def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:
+        """What trains it, with the learning rates to start from."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that `restore` needs, weights and settings."""
+        raise NotImplementedError
+
+    def preprocess(self) -> dict[str, Any] | None:
+        """What preprocess.json must say, or None where the graph does everything."""
+        raise NotImplementedError
+
+    def flops(self, inputs: Inputs) -> float:
+        """Multiplications and additions of one forward pass over all items."""
+        raise NotImplementedError

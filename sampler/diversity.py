@@ -1,0 +1,162 @@
+"""Spreading a batch out: k-means representatives and greedy k-center (core-set), for what is already covered too."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampler.errors import InvalidInput
+from sampler.scores import FloatArray, IntArray
+
+Points = NDArray[np.float32]
+
+_CHUNK_ROWS = 16_384
+_STALE_AT_ONCE = 256
+_LLOYD_STEPS = 8
+_START_POINTS = 1_000
+_LARGEST_LLOYD = 8_000_000
+
+
+def gather(features: NDArray[np.floating], rows: IntArray) -> Points:
+    """The features of ``rows`` as float32, read in order so that a memory-mapped file is passed over once.
+
+    Args:
+        features: Shape ``(n, d)``, float16 or float32, possibly memory-mapped.
+        rows: Shape ``(k,)``.
+
+    Returns:
+        Shape ``(k, d)``, float32.
+
+    Raises:
+        InvalidInput: A feature is NaN or infinite.
+    """
+    points = np.empty((len(rows), features.shape[1]), dtype=np.float32)
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        points[start : start + _CHUNK_ROWS] = features[rows[start : start + _CHUNK_ROWS]]
+    # The sum is NaN or infinite when a value is; it costs no array of booleans. An overflow is settled by looking.
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not np.isfinite(points.sum(dtype=np.float64))
+    if suspicious and not np.isfinite(points).all():
+        row = int(rows[np.argmax(~np.isfinite(points).all(axis=1))])
+        raise InvalidInput("features", f"row {row} holds NaN or infinity; encode it again or leave it out")
+    return points
+
+
+def square_distances(a: Points, b: Points) -> NDArray[np.float32]:
+    """Squared Euclidean distances between each of ``a`` (n, d) and each of ``b`` (m, d): shape ``(n, m)``, ≥ 0.
+
+    >>> square_distances(np.float32([[0, 0], [3, 4]]), np.float32([[0, 0]])).tolist()
+    [[0.0], [25.0]]
+    """
+    distances: NDArray[np.float32] = a @ b.T
+    distances *= -2.0
+    distances += np.einsum("ij,ij->i", a, a)[:, None]
+    distances += np.einsum("ij,ij->i", b, b)[None, :]
+    np.maximum(distances, 0.0, out=distances)
+    return distances
+
+
+def nearest_distances(points: Points, others: Points) -> NDArray[np.float32]:
+    """Squared distance of each point to the nearest of ``others``; infinite where there are none. Shape ``(n,)``."""
+    nearest = np.full(len(points), np.inf, dtype=np.float32)
+    if len(others) == 0:
+        return nearest
+    step = max(1, (4 << 20) // max(1, len(others)))  # at most 16 MB of distances at a time
+    for start in range(0, len(points), step):
+        nearest[start : start + step] = square_distances(points[start : start + step], others).min(axis=1)
+    return nearest
+
+
+def kmeans(points: Points, k: int, *, weights: FloatArray | None = None, seed: int = 0) -> tuple[IntArray, Points]:
+    """Cluster by k-means: scikit-learn's, seeded, one start; mini-batches where the problem is large.
+
+    Args:
+        points: Shape ``(n, d)``.
+        k: Number of clusters; at most ``n`` are made.
+        weights: Shape ``(n,)``, not negative; all equal when None.
+        seed: Seed of the start.
+
+    Returns:
+        The cluster of each point, shape ``(n,)``, and the centres, shape ``(≤ k, d)``.
+    """
+    from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
+    from sklearn.exceptions import ConvergenceWarning
+
+    n, k = len(points), min(k, len(points))
+    if k <= 1:
+        centre = points.mean(axis=0, keepdims=True) if n else points[:0]
+        return np.zeros(n, dtype=np.int64), centre
+    if weights is not None and not weights.any():
+        weights = None
+    random_state = seed % (1 << 32)
+    # Starts are spread over a part of the points: over all of them that costs several times the clustering itself.
+    part = np.random.default_rng(seed).choice(n, min(n, max(_START_POINTS, 5 * k)), replace=False)
+    part_weights = None if weights is None else weights[part] + 1e-12
+    starts, _ = kmeans_plusplus(points[part], k, sample_weight=part_weights, random_state=random_state)
+    if n * k <= _LARGEST_LLOYD:
+        model = KMeans(k, init=starts, n_init=1, max_iter=_LLOYD_STEPS, random_state=random_state)
+    else:
+        model = MiniBatchKMeans(
+            k, init=starts, n_init=1, max_iter=3, batch_size=max(1_024, 2 * k), random_state=random_state
+        )
+    with warnings.catch_warnings():
+        # Fewer distinct points than clusters is nothing to warn of: the spare clusters stay empty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(points, sample_weight=weights)
+    return model.labels_.astype(np.int64), model.cluster_centers_.astype(np.float32)
+
+
+def k_center(points: Points, covered: Points, size: int) -> tuple[IntArray, FloatArray]:
+    """Greedy k-center (Sener & Savarese 2018): again and again the point farthest from all that is covered.
+
+    Lazy: a distance only shrinks as picks come, so an old one is a bound, and only the points whose bound is on top
+    are brought up to date. The picks are those of the plain algorithm.
+
+    Args:
+        points: Shape ``(n, d)``: what may be picked.
+        covered: Shape ``(c, d)``: what counts as picked already. With none, the point nearest to the mean is first.
+        size: How many to pick; all where there are fewer.
+
+    Returns:
+        Positions, shape ``(min(size, n),)``, and each pick's distance (not squared) to what was covered before it.
+    """
+    n, size = len(points), min(size, len(points))
+    picks = np.empty(size, dtype=np.int64)
+    radii = np.zeros(size)
+    if size == 0:
+        return picks, radii
+    bound = nearest_distances(points, covered)
+    fresh = np.zeros(n, dtype=np.int64)  # how many of the picks the bound knows of
+    done = 0
+    if len(covered) == 0:
+        to_mean = square_distances(points, points.mean(axis=0, keepdims=True))[:, 0]
+        picks[0] = int(np.argmin(to_mean))
+        radii[0] = float(np.sqrt(to_mean[picks[0]]))
+        bound[picks[0]] = -1.0
+        done = 1
+    while done < size:
+        top = int(np.argmax(bound))
+        if fresh[top] == done:
+            radii[done] = float(np.sqrt(max(float(bound[top]), 0.0)))
+            picks[done] = top
+            bound[top] = -1.0  # below every distance: never picked again
+            done += 1
+        else:
+            _refresh(points, picks[:done], bound, fresh, top)
+    return picks, radii
+
+
+def _refresh(points: Points, picks: IntArray, bound: NDArray[np.float32], fresh: IntArray, top: int) -> None:
+    """Bring ``top`` and the others with the largest bounds up to date."""
+    if len(picks) > 1 and len(bound) > _STALE_AT_ONCE:
+        stale = np.argpartition(-bound, _STALE_AT_ONCE)[:_STALE_AT_ONCE]
+        stale = np.append(stale[stale != top], top)
+    else:
+        stale = np.arange(len(bound))
+    stale = stale[(fresh[stale] < len(picks)) & (bound[stale] >= 0.0)]
+    since = int(fresh[stale].min())
+    distances = nearest_distances(points[stale], points[picks[since:]])
+    bound[stale] = np.minimum(bound[stale], distances)
+    fresh[stale] = len(picks)

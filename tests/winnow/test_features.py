@@ -1,0 +1,120 @@
+"""The feature store: shards in, one memory-mapped matrix out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from winnow import features
+from winnow.db.session import Database
+from winnow.db.tables import Encoder, FeatureShard, Project
+from winnow.features import FeatureStore
+from winnow.settings import Settings
+from winnow.storage import Storage
+
+DIM = 3
+
+
+@pytest.fixture
+def project(database: Database) -> int:
+    with database.write() as session:
+        made = Project(name="p", task="text", labels=[], settings={}, order_key="00")
+        session.add(made)
+        session.flush()
+        features.set_encoder(session, encoder(made.id))
+        return made.id
+
+
+def encoder(project: int, digest: str = "d" * 64, dtype: str = "float16") -> Encoder:
+    return Encoder(
+        project_id=project, name="hashed", version="1", digest=digest, dim=DIM, dtype=dtype, path="e", details={}
+    )
+
+
+@pytest.fixture
+def store(database: Database, storage: Storage, settings: Settings) -> FeatureStore:
+    return FeatureStore(database, storage, settings)
+
+
+def rows(start: int, stop: int) -> NDArray[np.float16]:
+    return np.arange(start * DIM, stop * DIM, dtype=np.float16).reshape(-1, DIM)
+
+
+def add(database: Database, store: FeatureStore, project: int, start: int, stop: int) -> None:
+    path = f"projects/{project}/features/1-1/{start}-{stop}.npy"
+    store.put_shard(rows(start, stop), path)
+    with database.write() as session:
+        store.add_shard(session, FeatureShard(project_id=project, start=start, stop=stop, path=path))
+
+
+def test_the_matrix_grows_with_its_shards(database: Database, store: FeatureStore, project: int) -> None:
+    assert store.matrix(project).covered == 0
+    add(database, store, project, 0, 4)
+    first = store.matrix(project)
+    assert isinstance(first.array, np.memmap)
+    np.testing.assert_array_equal(first.array, rows(0, 4))
+    add(database, store, project, 4, 5)
+    add(database, store, project, 5, 9)
+    second = store.matrix(project)
+    assert (second.covered, second.array.dtype, second.array.shape) == (9, np.float16, (9, DIM))
+    np.testing.assert_array_equal(second.array, rows(0, 9))
+    np.testing.assert_array_equal(first.array, rows(0, 4))
+
+
+def test_without_an_encoder_there_is_nothing(store: FeatureStore) -> None:
+    nothing = store.matrix(99)
+    assert (nothing.covered, nothing.digest, nothing.array.shape) == (0, None, (0, 0))
+
+
+def test_a_shard_must_follow_the_last_one(database: Database, store: FeatureStore, project: int) -> None:
+    add(database, store, project, 0, 4)
+    for start, stop in ((0, 4), (3, 6), (5, 6), (4, 4)):
+        with pytest.raises(ValueError, match="cannot follow 4 rows"):
+            add(database, store, project, start, stop)
+
+
+def test_what_a_writer_that_died_left_is_repaired(
+    database: Database, store: FeatureStore, project: int, settings: Settings
+) -> None:
+    add(database, store, project, 0, 4)
+    store.matrix(project)
+    [file] = (settings.cache_folder / "features").iterdir()
+    with file.open("ab") as end:
+        end.write(rows(4, 5).tobytes() + b"\1\2\3")  # one whole row of the next shard, and half of another
+    add(database, store, project, 4, 8)
+    np.testing.assert_array_equal(store.matrix(project).array, rows(0, 8))
+    file.unlink()
+    np.testing.assert_array_equal(store.matrix(project).array, rows(0, 8))
+
+
+def test_another_encoder_begins_afresh(
+    database: Database, store: FeatureStore, project: int, settings: Settings
+) -> None:
+    add(database, store, project, 0, 4)
+    store.matrix(project)
+    with database.write() as session:
+        features.set_encoder(session, encoder(project, "e" * 64, "float32"))
+        assert session.scalars(select(FeatureShard)).all() == []
+        assert features.covered(session, project) == 0
+    add(database, store, project, 0, 2)
+    matrix = store.matrix(project)
+    assert (matrix.covered, matrix.digest, matrix.array.dtype) == (2, "e" * 64, np.float32)
+    assert len(list((settings.cache_folder / "features").iterdir())) == 1
+
+
+def test_a_cache_of_an_older_database_is_not_believed(database: Database, store: FeatureStore, project: int) -> None:
+    add(database, store, project, 0, 4)
+    store.matrix(project)
+    with database.write() as session:  # the same ids and the same encoder, made at another time
+        row = session.get_one(Encoder, project)
+        row.created_at += timedelta(seconds=1)
+        session.delete(session.scalars(select(FeatureShard)).one())
+    path = "projects/1/features/9-1/0-4.npy"
+    store.put_shard(-rows(0, 4), path)
+    with database.write() as session:
+        store.add_shard(session, FeatureShard(project_id=project, start=0, stop=4, path=path))
+    np.testing.assert_array_equal(store.matrix(project).array, -rows(0, 4))

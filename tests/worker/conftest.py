@@ -1,0 +1,19 @@
+"""Fixtures for jobs that are done in this process."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.worker.service import Service
+from winnow import users
+from winnow.db.session import Database
+from winnow.settings import Settings
+from winnow.storage import Storage
+
+
+@pytest.fixture
+def service(settings: Settings, database: Database, storage: Storage) -> Service:
+    """A service without an API and without worker processes."""
+    with database.write() as session:
+        user = users.add_user(session, users.NewUser("owner@example.org", "owner", "!", None))
+        return Service(settings, database, storage, user.id)

@@ -1,0 +1,67 @@
+"""The page script: who is there, where they are, and the view that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import streamlit as st
+
+from client import ClientError, ProblemError
+from ui.brand import LOGO, MARK
+from ui.pages import PAGES
+from ui.session import Visitor, project_id, remember_pages, visitor
+from ui.views.sidebar import sidebar
+from ui.views.sign_in import sign_in
+
+
+_WIDE = {"label", "rounds", "students"}
+
+
+def _show(view: Callable[[Visitor], None], who: Visitor | None) -> None:
+    if who is None:
+        sign_in()
+        return
+    try:
+        view(who)
+    except ProblemError as problem:
+        if problem.status == 401:
+            sign_in("Your session has ended. Sign in again and you are back here.")
+            return
+        st.error(problem.sentence, icon=":material/error:")
+    except ClientError as error:
+        st.error(str(error), icon=":material/cloud_off:")
+
+
+def _run() -> None:
+    st.logo(LOGO, size="large", icon_image=MARK)
+    try:
+        who = visitor()
+    except ClientError as error:
+        st.set_page_config(page_title="Winnow", page_icon=MARK)
+        st.title("Winnow")
+        st.error(
+            f"The server does not answer yet. Reload this page in a moment. ({error})", icon=":material/cloud_off:"
+        )
+        return
+    shown = {
+        page.path: st.Page(
+            partial(_show, page.view, who),
+            title=page.title,
+            icon=page.icon,
+            url_path=page.path,
+            default=page.path == "projects",
+        )
+        for page in PAGES
+    }
+    remember_pages(shown)
+    here = st.navigation(list(shown.values()), position="hidden")
+    layout: Literal["wide", "centered"] = "wide" if here.url_path in _WIDE else "centered"
+    st.set_page_config(page_title=f"{here.title} · Winnow", page_icon=MARK, layout=layout)
+    if who is not None:
+        sidebar(who, shown, project_id())
+    here.run()
+
+
+_run()

@@ -1,0 +1,88 @@
+"""A project's settings, and its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from client import Project
+from ui.session import Visitor, go, open_project, told
+from ui.views.new_project import label_lines
+
+_STRATEGIES = [
+    "auto", "random", "least_confidence", "margin", "entropy", "committee", "kmeans", "coreset", "typiclust",
+    "clustered_margin",
+]  # fmt: skip
+
+
+def project_settings(visitor: Visitor) -> None:
+    """Show the page."""
+    project = open_project(visitor)
+    if project is None:
+        return
+    st.title("Settings")
+    if word := st.session_state.pop("settings_saved", None):
+        st.success(word)
+    _edit(visitor, project)
+    st.divider()
+    _archive(visitor, project)
+
+
+def _edit(visitor: Visitor, project: Project) -> None:
+    settings = project.settings
+    with st.form("settings", border=False):
+        name = st.text_input("Name", project.name)
+        guidelines = st.text_area("Guidelines", project.guidelines, height=140)
+        st.text_area("Labels", "\n".join(project.class_names), height=110, disabled=True)
+        more = st.text_area("Further labels, one per line", height=80)
+        left, right = st.columns(2)
+        present = str(settings.get("strategy", "auto"))
+        strategies = _STRATEGIES if present in _STRATEGIES else [*_STRATEGIES, present]
+        strategy = left.selectbox("Query strategy", strategies, index=strategies.index(present))
+        batch = right.text_input(
+            "Labels per round",
+            str(settings.get("batch_size", "auto")),
+            help="A number, or auto: 5 % of the labels, at least 10.",
+        )
+        overlap = left.number_input("People per item", 1, 20, int(settings.get("overlap", 1)))
+        lease = right.number_input("Seconds that an item is held", 10, 86_400, int(settings.get("lease_seconds", 300)))
+        sent = st.form_submit_button("Save", type="primary")
+    if not sent:
+        return
+    changes: dict[str, Any] = {
+        "name": name.strip(),
+        "guidelines": guidelines,
+        "settings": {
+            "strategy": strategy,
+            "batch_size": int(batch) if batch.strip().isdecimal() else batch.strip(),
+            "overlap": int(overlap),
+            "lease_seconds": int(lease),
+        },
+    }
+    added = [label for label in label_lines(more) if label not in project.class_names]
+    if added:
+        changes["labels"] = [*project.labels, *added]
+    with told():
+        visitor.client.update_project(project.id, **changes)
+        st.session_state["settings_saved"] = "Saved."
+        st.rerun()
+
+
+def _archive(visitor: Visitor, project: Project) -> None:
+    st.subheader("Archive")
+    st.caption("The project disappears from the lists and is deleted for good after 30 days.")
+    with st.form("archive", border=False):
+        typed = st.text_input("Type the project's name to confirm")
+        sent = st.form_submit_button("Archive this project")
+    if not sent:
+        return
+    if typed != project.name:
+        st.error("That is not this project's name. Nothing was done.")
+        return
+    archived = False
+    with told():
+        visitor.client.delete_project(project.id, confirm=typed)
+        archived = True
+    if archived:
+        go("projects")

@@ -1,0 +1,151 @@
+"""Rounds: how far the student has come, what each round did, and training now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from client import Project
+from ui.curve import CurvePoint, curve
+from ui.session import Visitor, go, open_project, told
+from ui.views.progress import show_job
+from ui.views.sidebar import escape
+
+_MEASURABLE = 50
+
+
+def rounds(visitor: Visitor) -> None:
+    """Show the page."""
+    project = open_project(visitor)
+    if project is None:
+        return
+    st.title(escape(project.name), anchor=False)
+    _live(visitor, project)
+
+
+@st.fragment(run_every=3.0)
+def _live(visitor: Visitor, project: Project) -> None:
+    with told():
+        stats = visitor.client.stats(project.id)
+        done = visitor.client.rounds(project.id)
+        if not stats.get("items"):
+            _no_items(project)
+            return
+        _numbers(stats)
+        _train_now(visitor, project, stats)
+        st.subheader("Learning curve", anchor=False)
+        _curve(stats)
+        st.subheader("Rounds", anchor=False)
+        if done:
+            st.dataframe([_row(entry) for entry in done], hide_index=True, width="stretch")
+        else:
+            st.caption("No round yet. The first one comes by itself after about ten labels of at least two classes.")
+
+
+def _no_items(project: Project) -> None:
+    with st.container(border=True):
+        st.markdown("**No items yet.** Add data: labeling can begin a few seconds later.")
+        if project.role == "manager" and st.button("Add data", type="primary"):
+            go("import", project.id)
+
+
+def _numbers(stats: Mapping[str, Any]) -> None:
+    accuracy = stats.get("accuracy")
+    word = "not yet measurable"
+    if accuracy:
+        sure = accuracy.get("low") is not None
+        word = f"{percent(accuracy['low'])} to {percent(accuracy['high'])}" if sure else "no interval yet"
+    with st.container(horizontal=True):
+        for name in ("items", "labeled", "remaining"):
+            st.metric(
+                name.capitalize(),
+                f"{stats[name]:,}",
+                border=True,
+                width=150,
+                delta=" ",
+                delta_color="off",
+                delta_arrow="off",
+            )
+        value = percent(accuracy["value"]) if accuracy else "—"
+        st.metric("Accuracy", value, word, delta_color="off", delta_arrow="off", border=True, width=220)
+
+
+def _train_now(visitor: Visitor, project: Project, stats: Mapping[str, Any]) -> None:
+    key = f"round-job-{project.id}"
+    word, button = st.columns([4, 1], vertical_alignment="center")
+    word.caption(freshness_line(stats.get("freshness") or {}))
+    if project.role == "manager" and button.button("Train now", width="stretch"):
+        st.session_state[key] = visitor.client.start_round(project.id).id
+    if key in st.session_state:
+        job = visitor.client.job(st.session_state[key])
+        show_job(job, "Round")
+        if job.done:
+            del st.session_state[key]
+            state = (job.result or {}).get("state")
+            if state in {"no_data", "skipped"}:
+                st.info(str((job.result or {}).get("reason") or "There is nothing to train on yet."))
+
+
+def _curve(stats: Mapping[str, Any]) -> None:
+    points = curve_points(stats.get("learning_curve") or [])
+    if not points:
+        st.info(
+            f"Not yet measurable: accuracy is measured on labels of held-out items, which are mixed in unnoticed while "
+            f"you label. {int(stats.get('holdout_labels') or 0)} of at least {_MEASURABLE} are there.",
+            icon=":material/hourglass_top:",
+        )
+        return
+    curve(points, "Accuracy of the student on held-out items, with its 95 % interval")
+
+
+def curve_points(rows: Sequence[Mapping[str, Any]]) -> list[CurvePoint]:
+    """The measured points of ``stats.learning_curve``; rows without a value are left out."""
+    points = []
+    for row in rows:
+        accuracy = row.get("accuracy")
+        measured = accuracy if isinstance(accuracy, Mapping) else {**row, "value": row.get("value", accuracy)}
+        if measured.get("value") is None:
+            continue
+        points.append(
+            CurvePoint(int(row["labels"]), float(measured["value"]), measured.get("low"), measured.get("high"))
+        )
+    return sorted(points, key=lambda point: point.labels)
+
+
+def freshness_line(freshness: Mapping[str, Any]) -> str:
+    """How fresh the order of the items is, in words."""
+    ranked = int(freshness.get("round") or 0)
+    parts = [f"Ranked by round {ranked}" if ranked else "In random order until the first round"]
+    behind = int(freshness.get("labels_behind") or 0)
+    if ranked and behind:
+        parts.append(f"{behind} {'label' if behind == 1 else 'labels'} behind")
+    until = freshness.get("next_round_in")
+    if freshness.get("training"):
+        parts.append("a round is running")
+    elif until:
+        parts.append(f"next round in about {until} {'label' if until == 1 else 'labels'}")
+    return ", ".join(parts)
+
+
+def percent(value: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * value:.1f} %"
+
+
+def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    metrics = entry.get("metrics") or {}
+    accuracy = metrics.get("accuracy")
+    value = accuracy.get("value") if isinstance(accuracy, Mapping) else accuracy
+    student = entry.get("student")
+    promoted = {True: "yes", False: "held"}[bool(entry.get("promoted"))] if student is not None else "—"
+    return {
+        "Round": entry["n"],
+        "Labels": entry.get("labels"),
+        "Accuracy": percent(value) if isinstance(value, int | float) else "—",
+        "Student": f"v{student}" if student is not None else "—",
+        "Promoted": promoted,
+        "Why": str(entry.get("reason") or ""),
+        "Seconds": round(float(entry.get("seconds") or 0), 1),
+    }

@@ -1,0 +1,45 @@
+"""The way around: the projects, and the pages of the one that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from client import ClientError, Project
+from ui.doorway import sign_out_button
+from ui.session import Visitor
+
+_EVERYBODY = ("label", "rounds", "students")
+_MANAGERS = ("import", "members", "settings")
+
+
+def sidebar(visitor: Visitor, pages: Mapping[str, Any], project: str | None) -> None:
+    """Show the way around for a visitor; ``project`` is the id of the open one."""
+    opened = _open(visitor, project)
+    with st.sidebar:
+        st.page_link(pages["projects"])
+        st.page_link(pages["new"])
+        if opened is not None:
+            st.divider()
+            st.markdown(f"**{escape(opened.name)}**")
+            for path in (*_EVERYBODY, *(_MANAGERS if opened.role == "manager" else ())):
+                st.page_link(pages[path], query_params={"project": opened.id})
+        st.divider()
+        st.page_link(pages["account"], label=visitor.me.email)
+        sign_out_button()
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it stands."""
+    return "".join(f"\\{mark}" if mark in r"\`*_{}[]()<>#+-.!|~:$&" else mark for mark in text)
+
+
+def _open(visitor: Visitor, project: str | None) -> Project | None:
+    if project is None:
+        return None
+    try:
+        return visitor.client.project(project)
+    except ClientError:
+        return None  # the view says what is wrong with it

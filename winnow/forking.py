@@ -1,0 +1,37 @@
+"""A gate between forks and SQLite.
+
+A SQLite connection that is open while a process forks leaves the child with its parent's idea of who holds which lock,
+and the database can stay locked for good. So a process that forks keeps connections only within :func:`no_fork`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_gate = threading.RLock()
+
+
+def _before() -> None:
+    _gate.acquire()
+
+
+def _in_parent() -> None:
+    _gate.release()
+
+
+def _in_child() -> None:
+    global _gate
+    _gate = threading.RLock()
+
+
+os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+
+
+@contextmanager
+def no_fork() -> Iterator[None]:
+    """While this is entered, no other thread of this process forks."""
+    with _gate:
+        yield

@@ -1,0 +1,440 @@
+"""Jobs: rows that are the truth about work. A message only says "look at job 17".
+
+A job is **waiting** when it is queued, or running without a lease (its worker died, stopped, or made way). Whoever
+claims it gets a new attempt number, and every later write of that attempt is one statement with ``WHERE id AND attempt
+AND state = 'running'``, in the transaction of its results. An attempt that was overtaken can publish nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from winnow.db.base import utcnow
+from winnow.db.session import Database, after_commit, lock_project
+from winnow.db.tables import Job
+from winnow.errors import Conflict, LostJob, NotFound, WinnowError
+from winnow.settings import Settings
+from winnow.workers import is_gone
+
+#: A round that waits for longer than this makes imports, encoding and exports step aside.
+YIELD_AFTER = timedelta(seconds=0.2)
+REHINT_AFTER = timedelta(seconds=2)
+REHINT_BULK_AT_MOST = timedelta(seconds=30)
+
+WAITING: ColumnElement[bool] = or_(Job.state == "queued", and_(Job.state == "running", Job.lease_until.is_(None)))
+
+
+def _no_other_round_runs() -> ColumnElement[bool]:
+    other = aliased(Job)
+    running = exists().where(
+        other.project_id == Job.project_id, other.kind == "round", other.state == "running", other.id != Job.id
+    )
+    return or_(Job.kind != "round", ~running)
+
+
+# Asking for work
+
+
+def create_job(
+    session: Session,
+    kind: str,
+    project_id: int | None,
+    payload: dict[str, Any] | None = None,
+    requested_by: int | None = None,
+) -> Job:
+    """A queued job; the workers hear of it once the transaction is committed."""
+    job = Job(kind=kind, project_id=project_id, payload=payload or {}, requested_by=requested_by, state="queued")
+    session.add(job)
+    session.flush()
+    hint(session, job.kind, job.id)
+    return job
+
+
+def hint(session: Session, kind: str, job_id: int) -> None:
+    """Send a hint about the job after the commit, where the session's database has a sender."""
+    send: Callable[[str, int], None] | None = session.info.get("send_hint")
+    if send is None:
+        return
+    session.execute(update(Job).where(Job.id == job_id).values(hinted_at=utcnow()))
+    after_commit(session, lambda: send(kind, job_id))
+
+
+def request_encode(session: Session, project_id: int) -> Job:
+    """The encode job that will cover every item of the project: the active one, else a new one.
+
+    One that runs ends, under the project's lock, only when it finds no item left.
+    """
+    lock_project(session, project_id)
+    active = session.scalar(
+        select(Job).where(Job.project_id == project_id, Job.kind == "encode", Job.state.in_(("queued", "running")))
+    )
+    return active or create_job(session, "encode", project_id)
+
+
+def get_job(session: Session, job_id: int) -> Job:
+    """The job; raises :class:`~winnow.errors.NotFound`."""
+    job = session.get(Job, job_id, populate_existing=True)
+    if job is None:
+        raise NotFound("There is no job with this id.")
+    return job
+
+
+def cancel(session: Session, job_id: int) -> Job:
+    """Cancel a job that is queued or running; raises :class:`~winnow.errors.Conflict` when it has ended already.
+
+    A running attempt finds out at its next heartbeat or fence, and publishes nothing from now on.
+    """
+    done = _change(
+        session,
+        [Job.id == job_id, Job.state.in_(("queued", "running"))],
+        state="canceled",
+        finished_at=utcnow(),
+        lease_until=None,
+        message="canceled",
+    )
+    job = get_job(session, job_id)
+    if not done:
+        if job.state == "canceled":
+            return job
+        raise Conflict(f"Job {job_id} has already {job.state}; there is nothing left to cancel.")
+    _wake_others(session, job.kind, job.project_id)
+    return job
+
+
+# Doing work
+
+
+def claim(session: Session, job_id: int, worker: str, settings: Settings, kind: str | None = None) -> Job | None:
+    """Take a waiting job (of this ``kind``) for a new attempt.
+
+    None when it does not wait, or another round of its project runs. A job whose workers died ``max_attempts`` times is
+    failed instead.
+    """
+    now = utcnow()
+    it_waits = [Job.id == job_id, WAITING, *([Job.kind == kind] if kind else [])]
+    if _change(
+        session,
+        [*it_waits, Job.deaths >= settings.max_attempts],
+        state="failed",
+        finished_at=now,
+        lease_until=None,
+        message="failed",
+        error=_died_too_often(settings.max_attempts),
+    ):
+        job = get_job(session, job_id)
+        _wake_others(session, job.kind, job.project_id)
+        return None
+    try:
+        with session.begin_nested():
+            taken = _change(
+                session,
+                [*it_waits, _no_other_round_runs()],
+                state="running",
+                attempt=Job.attempt + 1,
+                worker=worker,
+                lease_until=now + timedelta(seconds=settings.job_lease_seconds),
+                started_at=func.coalesce(Job.started_at, now),
+                message="",
+            )
+    except IntegrityError:  # two rounds of one project at the same moment: the index lets one through
+        return None
+    return get_job(session, job_id) if taken else None
+
+
+def heartbeat(session: Session, job_id: int, attempt: int, settings: Settings, **changes: Any) -> bool:
+    """Renew the lease of an attempt (and write ``changes``); False when it is not running any more."""
+    until = utcnow() + timedelta(seconds=settings.job_lease_seconds)
+    return _change(session, _mine(job_id, attempt), lease_until=until, **changes) == 1
+
+
+def finish(session: Session, job_id: int, attempt: int, result: dict[str, Any]) -> None:
+    """End an attempt with success; raises :class:`~winnow.errors.LostJob` unless it is still running."""
+    _end(session, job_id, attempt, state="succeeded", result=result, progress=1.0, message="done")
+
+
+def fail(session: Session, job_id: int, attempt: int, problem: dict[str, Any]) -> None:
+    """End an attempt with a problem; raises :class:`~winnow.errors.LostJob` unless it is still running."""
+    _end(session, job_id, attempt, state="failed", error=problem, message="failed")
+
+
+def release(session: Session, job_id: int, attempt: int, message: str) -> None:
+    """Give a running job back to be taken up again from its checkpoint; this is no death."""
+    if not _change(session, _mine(job_id, attempt), lease_until=None, worker=None, message=message):
+        raise LostJob(f"Attempt {attempt} of job {job_id} is not running any more.")
+    job = get_job(session, job_id)
+    hint(session, job.kind, job.id)
+
+
+def _end(session: Session, job_id: int, attempt: int, **values: Any) -> None:
+    if not _change(session, _mine(job_id, attempt), lease_until=None, finished_at=utcnow(), **values):
+        raise LostJob(f"Attempt {attempt} of job {job_id} is not running any more.")
+    job = get_job(session, job_id)
+    _wake_others(session, job.kind, job.project_id)
+
+
+def _mine(job_id: int, attempt: int) -> list[ColumnElement[bool]]:
+    return [Job.id == job_id, Job.attempt == attempt, Job.state == "running"]
+
+
+def _change(session: Session, where: list[ColumnElement[bool]], **values: Any) -> int:
+    result = session.execute(update(Job).where(*where).values(**values).execution_options(synchronize_session=False))
+    assert isinstance(result, CursorResult)  # noqa: S101
+    return result.rowcount
+
+
+def _wake_others(session: Session, kind: str, project_id: int | None) -> None:
+    """After a round: the project's next one can start, and so can the work that made way."""
+    if kind != "round":
+        return
+    following = select(Job.kind, Job.id).where(
+        WAITING, or_(Job.kind != "round", Job.project_id == project_id), _no_other_round_runs()
+    )
+    for other_kind, other_id in session.execute(following.order_by(Job.kind.desc(), Job.id).limit(8)).all():
+        hint(session, other_kind, other_id)
+
+
+def round_waits(session: Session, now: datetime) -> bool:
+    """Is there a round that could start and that nobody has taken for 0.2 s?"""
+    waiting = select(Job.id).where(
+        Job.kind == "round", WAITING, Job.created_at < now - YIELD_AFTER, _no_other_round_runs()
+    )
+    return session.scalar(waiting.limit(1)) is not None
+
+
+# Finding work that nobody does
+
+
+def lost_jobs(session: Session, now: datetime) -> list[int]:
+    """The running jobs whose lease ran out, or whose process (of this machine) is gone."""
+    held = session.execute(
+        select(Job.id, Job.worker, Job.lease_until).where(Job.state == "running", Job.lease_until.is_not(None))
+    ).all()
+    return [job_id for job_id, worker, until in held if (until and until < now) or (worker and is_gone(worker))]
+
+
+def release_lost(session: Session, now: datetime) -> list[int]:
+    """The jobs that are lost wait again, one death later. Returns their ids."""
+    return _give_up(session, [Job.lease_until.is_not(None)], lost_jobs(session, now))
+
+
+def release_worker(session: Session, name: str, *, died: bool = True) -> list[int]:
+    """The jobs of a worker that is gone, and of its children, wait again. Returns their ids.
+
+    ``name`` is :func:`winnow.workers.worker_name` of its process. Hints that were lost with it are sent again.
+    """
+    ids = _give_up(session, [Job.lease_until.is_not(None)], held_by(session, name), deaths=int(died))
+    forget_hints(session)
+    return ids
+
+
+def held_by(session: Session, name: str) -> list[int]:
+    """The ids of the jobs that a worker, or a child of it, is doing."""
+    theirs = or_(Job.worker == name, Job.worker.startswith(f"{name}:", autoescape=True))
+    return list(session.scalars(select(Job.id).where(Job.state == "running", Job.lease_until.is_not(None), theirs)))
+
+
+def forget_hints(session: Session) -> None:
+    """Have the reaper send the hints of all waiting jobs again: those that were sent may be lost."""
+    _change(session, [WAITING, Job.hinted_at.is_not(None)], hinted_at=None)
+
+
+def _give_up(session: Session, still: list[ColumnElement[bool]], ids: list[int], deaths: int = 1) -> list[int]:
+    if ids:
+        _change(
+            session,
+            [Job.id.in_(ids), Job.state == "running", *still],
+            lease_until=None,
+            worker=None,
+            deaths=Job.deaths + deaths,
+            hinted_at=None,
+            message="its worker is gone; it will be taken up again",
+        )
+    return ids
+
+
+def pending_hints(session: Session, now: datetime) -> list[tuple[str, int]]:
+    """The waiting jobs that could start and were not hinted at for a while, as (kind, id); rounds first.
+
+    Rounds are named every 2 s, other work after 2 s, 4 s, 8 s… up to every 30 s: while it waits for a worker that is
+    busy, its messages would pile up.
+    """
+    waiting = session.execute(
+        select(Job.kind, Job.id, Job.created_at, Job.hinted_at)
+        .where(WAITING, _no_other_round_runs(), or_(Job.hinted_at.is_(None), Job.hinted_at < now - REHINT_AFTER))
+        .order_by(Job.kind.desc(), Job.id)
+        .limit(1_000)
+    ).all()
+    due = []
+    for kind, job_id, created_at, hinted_at in waiting:
+        if hinted_at is not None and kind != "round":
+            pause = min(max(hinted_at - created_at, REHINT_AFTER), REHINT_BULK_AT_MOST)
+            if hinted_at + pause > now:
+                continue
+        due.append((kind, job_id))
+    return due
+
+
+def ended_without_result(session: Session, now: datetime) -> list[Job]:
+    """Jobs that failed or were canceled within the last day, but for those that just did."""
+    recent = Job.finished_at.between(now - timedelta(days=1), now - timedelta(minutes=1))
+    return list(session.scalars(select(Job).where(Job.state.in_(("failed", "canceled")), recent)))
+
+
+def mark_hinted(session: Session, job_ids: list[int], now: datetime | None) -> None:
+    """Note when jobs were last hinted at; None asks the reaper to do it again soon."""
+    _change(session, [Job.id.in_(job_ids)], hinted_at=now)
+
+
+class Interrupted(Exception):
+    """The attempt ends without a result: its worker stops, or it makes way for a round. It will be taken up again."""
+
+
+class JobContext:
+    """One attempt of a job, as the code that does the work sees it.
+
+    ``stopping`` says whether the worker has been told to stop. ``costs()`` is what the attempt has cost so far;
+    ``at_end`` is called in the transaction that ends the job with success; ``flops`` is what the work says of itself.
+    """
+
+    def __init__(
+        self, database: Database, job: Job, settings: Settings, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.database = database
+        self.settings = settings
+        self.job_id = job.id
+        self.kind = job.kind
+        self.attempt = job.attempt
+        self.project_id = job.project_id
+        self.payload = dict(job.payload)
+        self.checkpoint_state: dict[str, Any] = dict(job.checkpoint or {})
+        self.requested_by = job.requested_by
+        self.flops: float | None = None
+        self.finished = False
+        self.lost = False
+        self.costs: Callable[[], dict[str, Any]] = dict
+        self.at_end: Callable[[Session], None] = lambda session: None
+        self._stopping = stopping
+        self._looked_at = self._told_at = self._yield_at = 0.0
+        self._yields = False
+
+    def fence(self, session: Session, **changes: Any) -> None:
+        """Make this transaction depend on the attempt; raises :class:`~winnow.errors.LostJob` when it was overtaken."""
+        if not heartbeat(session, self.job_id, self.attempt, self.settings, **changes):
+            self.lost = True
+            raise LostJob(f"Attempt {self.attempt} of job {self.job_id} is not running any more.")
+
+    def checkpoint(
+        self, session: Session, state: dict[str, Any], progress: float | None = None, message: str | None = None
+    ) -> None:
+        """Fence this transaction, and have the next attempt go on from ``state``."""
+        changes = {"progress": progress, "message": message}
+        self.fence(session, checkpoint=state, **{name: value for name, value in changes.items() if value is not None})
+        self.checkpoint_state = dict(state)
+
+    def progress(self, progress: float, message: str = "") -> None:
+        """Show how far the work is (0 to 1), in a transaction of its own, twice a second at most."""
+        if time.monotonic() - self._told_at < 0.5:
+            return
+        self._told_at = time.monotonic()
+        with self.database.write() as session:
+            self.fence(session, progress=progress, message=message)
+
+    def finish(self, session: Session, result: dict[str, Any]) -> None:
+        """End the job with its result, in the transaction that publishes what the result speaks of."""
+        try:
+            finish(session, self.job_id, self.attempt, result)
+        except LostJob:
+            self.lost = True
+            raise
+        self.at_end(session)
+        after_commit(session, self._note_end)
+
+    def _note_end(self) -> None:
+        self.finished = True
+
+    def should_stop(self) -> bool:
+        """Canceled, overtaken, or the worker was told to stop: give up soon, publish nothing."""
+        if not self.lost and time.monotonic() - self._looked_at >= 0.5:
+            self._looked_at = time.monotonic()
+            with self.database.read() as session:
+                mine = session.scalar(select(Job.id).where(*_mine(self.job_id, self.attempt)))
+            self.lost = mine is None
+        return self.lost or self._stopping()
+
+    def should_yield(self) -> bool:
+        """Make way: a round waits and nobody takes it. Rounds themselves never make way."""
+        if self.kind == "round":
+            return False
+        if time.monotonic() - self._yield_at >= 0.2:
+            self._yield_at = time.monotonic()
+            with self.database.read() as session:
+                self._yields = round_waits(session, utcnow())
+        return self._yields
+
+    def pause_point(self) -> None:
+        """To be called between two pieces of work: raises :class:`Interrupted` when it is time to stop or make way."""
+        if self.should_stop():
+            raise Interrupted("stopped")
+        if self.should_yield():
+            raise Interrupted("makes way for a round")
+
+
+# Showing
+
+
+def problem_of(error: WinnowError) -> dict[str, Any]:
+    """The problem object (RFC 9457) of an error."""
+    problem: dict[str, Any] = {
+        "type": f"urn:winnow:problem:{error.slug}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+    }
+    if error.errors:
+        problem["errors"] = [{"loc": list(fault.loc), "msg": fault.msg} for fault in error.errors]
+    return problem
+
+
+def _died_too_often(times: int) -> dict[str, Any]:
+    return {
+        "type": "urn:winnow:problem:job-died",
+        "title": "The work died again and again",
+        "status": 500,
+        "detail": f"The worker process died {times} times while it did this job, which is how often it is tried. "
+        "Memory is the usual reason: see the worker's log, then ask for the job again.",
+    }
+
+
+def internal_problem(error: BaseException) -> dict[str, Any]:
+    """The problem object of a bug: it names the kind of error, and the log has the rest."""
+    return {
+        "type": "urn:winnow:problem:internal-error",
+        "title": "Internal error",
+        "status": 500,
+        "detail": f"This is a fault of the service ({type(error).__name__}); the worker's log has the details.",
+    }
+
+
+def to_dict(job: Job) -> dict[str, Any]:
+    """The job as the contract shows it. ``attempt`` counts from 1 once it was started and grows with each death."""
+    return {
+        "id": str(job.id),
+        "kind": job.kind,
+        "project": None if job.project_id is None else str(job.project_id),
+        "state": job.state,
+        "progress": round(min(max(job.progress, 0.0), 1.0), 4),
+        "message": job.message,
+        "attempt": min(job.attempt, job.deaths + 1),
+        "result": job.result,
+        "error": job.error,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+    }

@@ -1,0 +1,152 @@
+"""How a project stands, in numbers. What is not measured is null."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from winnow.db.tables import FeatureShard, Job, Label, Project, Round, Student, User
+from winnow.holdout import LEAST_ITEMS
+from winnow.label_rows import rfc3339
+from winnow.ledger import totals
+from winnow.rounds import labels_until_due
+
+
+def project_stats(session: Session, project: Project) -> dict[str, Any]:
+    """The contract's ``stats`` of ``project``."""
+    per_label, annotators = _counts(session, project)
+    rounds = _rounds(session, project.id)
+    return {
+        "items": project.n_items,
+        "labeled": project.n_labeled,
+        "skipped": project.n_skipped,
+        "flagged": project.n_flagged,
+        "remaining": project.n_open,
+        "per_label": per_label,
+        "per_annotator": {entry["user"]: entry["labels"] for entry in annotators},
+        "annotators": annotators,
+        "learning_curve": [_point(row) for row in rounds if row.state == "trained"],
+        "freshness": _freshness(session, project),
+        "accuracy": _accuracy(session, project, rounds),
+        "holdout_labels": project.n_holdout_labels,
+        "agreement": None,
+        "labels_saved": None,
+        "ledger": totals(session, project.id),
+        "budget": None,
+    }
+
+
+def _counts(session: Session, project: Project) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """Standing labels of each class, and what each person has done, the busiest first."""
+    query = (
+        select(
+            Label.user_id,
+            User.email,
+            Label.kind,
+            Label.value,
+            func.count().label("n"),
+            func.count(Label.seconds).label("timed"),
+            func.sum(Label.seconds).label("seconds"),
+        )
+        .outerjoin(User, User.id == Label.user_id)
+        .where(Label.project_id == project.id, Label.superseded_at.is_(None))
+        .group_by(Label.user_id, User.email, Label.kind, Label.value)
+    )
+    per_label = {str(label["name"]): 0 for label in project.labels}
+    people: dict[int, dict[str, Any]] = {}
+    for row in session.execute(query):
+        if row.kind == "label":
+            per_label[row.value] = per_label.get(row.value, 0) + row.n
+        if row.user_id is None:
+            continue
+        blank = {"user": row.email, "labels": 0, "skipped": 0, "flagged": 0, "timed": 0, "seconds": 0.0}
+        person = people.setdefault(row.user_id, blank)
+        person[{"label": "labels", "skip": "skipped", "flag": "flagged"}[row.kind]] += row.n
+        person["timed"] += row.timed
+        person["seconds"] += row.seconds or 0.0
+    busiest = sorted(people.values(), key=lambda person: (-person["labels"], person["user"]))
+    for person in busiest:
+        timed, seconds = person.pop("timed"), person.pop("seconds")
+        person["mean_seconds"] = seconds / timed if timed else None
+    return per_label, busiest
+
+
+def _rounds(session: Session, project_id: int) -> list[Any]:
+    query = select(Round.n, Round.state, Round.labels, Round.metrics, Round.student_version, Round.finished_at)
+    return list(session.execute(query.where(Round.project_id == project_id).order_by(Round.n)))
+
+
+def _point(row: Any) -> dict[str, Any]:
+    metrics = row.metrics or {}
+    return {
+        "round": row.n,
+        "labels": row.labels,
+        "accuracy": measured(metrics.get("accuracy")),
+        "teacher_accuracy": measured(metrics.get("teacher_accuracy")),
+        "student": row.student_version,
+        "at": rfc3339(row.finished_at),
+    }
+
+
+def measured(interval: Any) -> dict[str, Any] | None:
+    """An accuracy with its interval as it is shown; null under 50 labels, where nothing is measurable yet."""
+    if not isinstance(interval, dict) or interval.get("value") is None or (interval.get("labels") or 0) < LEAST_ITEMS:
+        return None
+    return {name: interval.get(name) for name in ("value", "low", "high", "labels")}
+
+
+def _accuracy(session: Session, project: Project, rounds: list[Any]) -> dict[str, Any] | None:
+    """What the round of the current student measured of it."""
+    current = session.scalar(
+        select(Student.round)
+        .where(Student.project_id == project.id, Student.promoted_at.is_not(None))
+        .order_by(Student.promoted_at.desc(), Student.version.desc())
+        .limit(1)
+    )
+    metrics = next((row.metrics for row in rounds if row.n == current), None)
+    return measured((metrics or {}).get("accuracy"))
+
+
+def _freshness(session: Session, project: Project) -> dict[str, Any]:
+    """What ranked the queue, how far behind it is, when the next round comes, and how far encoding is."""
+    active = {
+        row.kind: row
+        for row in session.execute(
+            select(Job.kind, Job.state, Job.progress, Job.message)
+            .where(Job.project_id == project.id, Job.state.in_(("queued", "running")))
+            .order_by(Job.state)  # of two rounds, the running one is kept
+        )
+        if row.kind != "round" or row.state == "running"
+    }
+    encode = active.get("encode")
+    encoded, cut = session.execute(
+        select(func.max(FeatureShard.stop), func.sum(FeatureShard.n_cut)).where(FeatureShard.project_id == project.id)
+    ).one()
+    return {
+        "round": project.ranked_round,
+        "labels_behind": _behind(session, project),
+        "next_round_in": labels_until_due(project),
+        "training": "round" in active,
+        "encoding": None if encode is None else {"progress": encode.progress, "message": encode.message},
+        "encoded": min(encoded or 0, project.n_items),
+        "cut_share": (cut or 0) / encoded if encoded else None,
+    }
+
+
+def _behind(session: Session, project: Project) -> int:
+    if project.behind_cutoff == project.ranked_cutoff:
+        return project.n_behind
+    return (
+        session.scalar(
+            select(func.count()).where(
+                Label.project_id == project.id,
+                Label.id > project.ranked_cutoff,
+                Label.superseded_at.is_(None),
+                Label.kind == "label",
+                Label.source == "human",
+            )
+        )
+        or 0
+    )

@@ -1,0 +1,166 @@
+"""Running a worker: its processes, its reaper, and how all of that ends."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import mmap
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from winnow import jobs, workers
+from winnow.db.base import utcnow
+from winnow.db.session import Database
+from winnow.forking import no_fork
+from winnow.hints import BULK_QUEUE, ROUNDS_QUEUE, make_sender
+from winnow.settings import Settings
+from winnow.storage import Storage
+
+log = structlog.get_logger(__name__)
+
+SOFT_STOP_SECONDS = 5.0
+SEEN_SECONDS = 5.0
+_PR_SET_PDEATHSIG = 1
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Flag:
+    """A byte that this process and all that it forks see: has the worker been told to stop?"""
+
+    def __init__(self) -> None:
+        self._byte = mmap.mmap(-1, 1)
+
+    def set(self) -> None:
+        """Tell everybody."""
+        self._byte[0] = 1
+
+    def __call__(self) -> bool:
+        """Whether it was set."""
+        return self._byte[0] == 1
+
+
+def run_worker(settings: Settings, concurrency: int = 1, *, die_with_parent: bool = False) -> int:
+    """Work until SIGTERM or SIGINT; returns the exit code. To be called in the main thread of a process of its own.
+
+    ``concurrency`` is the number of processes that work. When told to stop, running jobs are asked to pause and given
+    back; what still runs after 5 s is killed and given back. ``die_with_parent`` stops as well when the process that
+    started this one is gone.
+    """
+    for name in _THREADS:  # two threads make a fit of a hundred rows forty times slower
+        os.environ.setdefault(name, "1")
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    return _Worker(settings, concurrency, die_with_parent).run()
+
+
+class _Worker:
+    def __init__(self, settings: Settings, concurrency: int, die_with_parent: bool) -> None:
+        self._settings = settings
+        self._concurrency = concurrency
+        self._parent = os.getppid() if die_with_parent else None
+        self._name = workers.worker_name()
+        self._stopping = Flag()
+        self._seen_at = 0.0
+        self._ready = False
+        self._database = Database(settings.resolved_database_url, pool_size=0)  # see winnow.forking
+        self._controller: Any = None
+
+    def run(self) -> int:
+        from celery.signals import worker_process_init
+        from celery.worker import WorkController
+
+        from worker.app import make_celery
+        from worker.reaper import Reaper
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        app = make_celery(self._settings, stopping=self._stopping)
+        worker_process_init.connect(self._on_child, weak=False)
+        self._controller = WorkController(
+            app=app,
+            hostname=f"winnow-{os.getpid()}@{workers.node_name()}",
+            concurrency=self._concurrency,
+            pool_cls="prefork",
+            queues=[ROUNDS_QUEUE, BULK_QUEUE],
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            ready_callback=self._on_ready,
+        )
+        reaper = Reaper(
+            self._database,
+            self._settings,
+            make_sender(self._settings.resolved_broker_url),
+            storage=Storage(self._settings.resolved_storage_url, self._settings.cache_folder),
+            on_look=self._look,
+        )
+        reaper.start()
+        log.info("worker.starts", worker=self._name, processes=self._concurrency)
+        self._controller.start()
+        if self._stopping():
+            threading.Event().wait()  # the other thread ends this process
+        reaper.stop()
+        self._give_back()
+        log.error("worker.broken", exitcode=self._controller.exitcode)
+        return 1
+
+    def _on_ready(self, _consumer: Any) -> None:
+        self._ready = True
+        self._look()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._stopping():
+            self._stopping.set()
+            threading.Thread(target=self._stop, name="winnow-stop", daemon=True).start()
+
+    def _stop(self) -> None:
+        """Wait until the running jobs have paused, for 5 s at most, and end all processes."""
+        from celery.worker import state
+
+        state.should_stop = os.EX_OK
+        deadline = time.monotonic() + SOFT_STOP_SECONDS
+        while self._busy() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        pool = getattr(getattr(self._controller, "pool", None), "_pool", None)
+        for process in list(getattr(pool, "_pool", [])):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        self._give_back()
+        log.info("worker.stopped")
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(os.EX_OK)
+
+    def _busy(self) -> bool:
+        with no_fork(), self._database.read() as session:
+            return bool(jobs.held_by(session, self._name))
+
+    def _give_back(self) -> None:
+        with no_fork(), self._database.write() as session:
+            jobs.release_worker(session, self._name, died=False)
+            workers.forget_worker(session, self._name)
+
+    def _look(self) -> None:
+        if self._parent is not None and os.getppid() != self._parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self._ready and not self._stopping() and time.monotonic() - self._seen_at >= SEEN_SECONDS:
+            self._seen_at = time.monotonic()
+            with self._database.write() as session:
+                workers.see_worker(session, self._name, utcnow())
+
+    def _on_child(self, **_: Any) -> None:
+        """In each process of the pool, as it begins: it dies with the worker, and stops only when told by it."""
+        parent = int(self._name.rpartition(":")[2])
+        if sys.platform == "linux":
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,100 @@
+"""The encoder of a project: fitted once, stored, and kept loaded between jobs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from models.encoders import Encoder, load_encoder_folder, make_encoder, resolve_auto, save_encoder
+from winnow import attempt_files, features, pool
+from winnow.db import tables
+from winnow.db.session import lock_project
+from winnow.db.tables import Project
+from winnow.jobs import JobContext
+from winnow.settings import Settings
+from worker.base import Runtime
+
+FIT_SAMPLE = 10_000
+#: An encoder that learned from fewer items than this learns again once the pool is four times as large.
+FIT_ENOUGH = 2_000
+
+
+def project_encoder(runtime: Runtime, context: JobContext, project: Project) -> Encoder:
+    """The project's encoder, ready to encode; made, fitted on a sample of the pool and stored if need be.
+
+    Raises:
+        LostJob: this attempt was overtaken.
+        ModelError: the encoder that the settings name cannot be had, or not one item can be read.
+    """
+    wanted = resolve_auto(project.settings["encoder"], project.task)
+    with runtime.database.read() as session:
+        stored = features.encoder_of(session, project.id)
+    if stored is not None and stored.name == wanted and not _outgrown(stored, project):
+        return _load(runtime, stored)
+    replaces = None if stored is None else stored.digest
+    fresh, fitted_on = _fitted(runtime, project, wanted)
+    path = attempt_files.folder(project.id, "encoders", context.job_id, context.attempt)
+    with tempfile.TemporaryDirectory() as folder:
+        save_encoder(fresh, Path(folder))
+        attempt_files.put_folder(runtime.storage, Path(folder), path)
+    with runtime.database.write() as session:
+        lock_project(session, project.id)
+        context.fence(session)
+        now = features.encoder_of(session, project.id)
+        if now is not None and now.digest != replaces:
+            stored = now  # another job was first
+        else:
+            stored = features.set_encoder(session, _row(fresh, project.id, path, fitted_on))
+    if stored.digest != fresh.digest:
+        return _load(runtime, stored)
+    runtime.kept["encoder"] = fresh
+    return fresh
+
+
+def _outgrown(stored: tables.Encoder, project: Project) -> bool:
+    fitted_on = stored.details.get("fitted_on")
+    return fitted_on is not None and fitted_on < FIT_ENOUGH and project.next_number >= 4 * fitted_on
+
+
+def _fitted(runtime: Runtime, project: Project, name: str) -> tuple[Encoder, int | None]:
+    encoder = make_encoder(name, project.task, cache=encoder_cache(runtime.settings))
+    learns = encoder.needs_fit
+    if not learns and encoder.dim:
+        return encoder, None
+    rng = np.random.default_rng([int(project.order_key[:16], 16), project.next_number])
+    count = min(FIT_SAMPLE if learns else 1, project.next_number)
+    numbers = np.sort(rng.choice(project.next_number, count, replace=False))
+    with runtime.database.read() as session:
+        sample = pool.raw_items(session, project.id, [int(number) for number in numbers])
+    encoder.fit(sample, rng)
+    return encoder, count if learns else None
+
+
+def _row(encoder: Encoder, project_id: int, path: str, fitted_on: int | None) -> tables.Encoder:
+    details = {**encoder.details(), **({} if fitted_on is None else {"fitted_on": fitted_on})}
+    return tables.Encoder(
+        project_id=project_id,
+        name=encoder.name,
+        version=encoder.version,
+        digest=encoder.digest,
+        dim=encoder.dim,
+        dtype=encoder.dtype,
+        path=path,
+        details=details,
+    )
+
+
+def _load(runtime: Runtime, stored: tables.Encoder) -> Encoder:
+    kept: Encoder | None = runtime.kept.get("encoder")
+    if kept is not None and kept.digest == stored.digest:
+        return kept
+    folder = attempt_files.local_folder(runtime.storage, stored.path)
+    runtime.kept["encoder"] = loaded = load_encoder_folder(folder, encoder_cache(runtime.settings))
+    return loaded
+
+
+def encoder_cache(settings: Settings) -> Path:
+    """Where encoders keep what is derived once for each machine."""
+    return settings.cache_folder / "encoders"

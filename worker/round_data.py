@@ -1,0 +1,149 @@
+"""What goes into a round, what comes out of it, and what it may lean on. Arrays only: no database, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from models.students.student import Student
+    from models.teachers import LogisticTeacher
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.floating[Any]]
+BoolArray = NDArray[np.bool_]
+Arrays = Mapping[str, NDArray[Any]]
+RawItem = str | bytes | NDArray[np.float32]
+
+
+def _no_rows() -> IntArray:
+    return np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class RoundData:
+    """The project as it stands. Rows are row numbers of ``features``.
+
+    Attributes:
+        task: ``text``, ``image`` or ``features``.
+        class_names: All classes, in the order of their indices.
+        features: Shape ``(n, d)``, float16 or float32, possibly memory-mapped.
+        raw: The raw items of some rows, in their order.
+        labeled_rows: Shape ``(l,)``: rows to train on. A row that several people labelled may be there several times.
+        y: Shape ``(l,)``: class indices.
+        exploration: Shape ``(l,)``, bool: which of them were drawn uniformly.
+        candidate_rows: Shape ``(m,)``: unlabelled pool rows that may be ranked.
+        holdout_rows: Shape ``(h,)``: measured rows, never trained on; those of the project's own test set where it has
+            one.
+        holdout_y: Shape ``(h,)``: their class indices.
+        holdout_is_test: Whether they are the project's own test set.
+        pending_rows: Rows in somebody's hands.
+    """
+
+    task: str
+    class_names: tuple[str, ...]
+    features: NDArray[np.floating[Any]]
+    raw: Callable[[IntArray], Sequence[RawItem]]
+    labeled_rows: IntArray
+    y: IntArray
+    exploration: BoolArray
+    candidate_rows: IntArray
+    holdout_rows: IntArray = field(default_factory=_no_rows)
+    holdout_y: IntArray = field(default_factory=_no_rows)
+    holdout_is_test: bool = False
+    pending_rows: IntArray = field(default_factory=_no_rows)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes of the project."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class PreviousRound:
+    """What a round leans on: the last teacher and the student that people use now.
+
+    Attributes:
+        teacher: Arrays of the last trained teacher; None to start afresh.
+        student: Arrays of the current (promoted) student; None where there is none.
+        student_family: Its family.
+        class_names: The classes that it knew, in its order.
+        rounds_since_cold: `RoundResult.carry`'s: rounds since a student was trained from scratch.
+        cold_agreement: `RoundResult.carry`'s: how well that one agreed with its teacher.
+    """
+
+    teacher: Arrays | None = None
+    student: Arrays | None = None
+    student_family: str | None = None
+    class_names: tuple[str, ...] = ()
+    rounds_since_cold: int = 0
+    cold_agreement: float | None = None
+
+
+class Checkpoints(Protocol):
+    """Where a round writes down what it has done, so that another attempt goes on from there."""
+
+    def load(self, step: str) -> Arrays | None:
+        """The arrays that an earlier attempt of the same job saved under this name, or None."""
+
+    def save(self, step: str, arrays: Arrays) -> None:
+        """Keep arrays for a later attempt. May raise to stop the round (the job was lost)."""
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Say how far the round is, 0 … 1. May raise to stop it."""
+
+
+class NoCheckpoints:
+    """Checkpoints that keep nothing: for simulations and tests."""
+
+    def load(self, step: str) -> Arrays | None:
+        """Nothing."""
+        return None
+
+    def save(self, step: str, arrays: Arrays) -> None:
+        """Does nothing."""
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Does nothing."""
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What a round found.
+
+    Attributes:
+        state: ``trained``, or ``no_data`` where fewer than two classes have labels; then there is a ranking by the cold
+            start (or at random) and neither teacher nor student.
+        reason: Why it was not trained, or why its student was promoted or held.
+        promoted: Whether the new student should become the current one.
+        rows: Shape ``(k,)``: the ranked rows, the best first.
+        scores: Shape ``(k,)``: float64, finite, higher = sooner.
+        reasons: A sentence for each.
+        labels: Shape ``(k,)``: the predicted class index of each; -1 where there is no model.
+        confidences: Shape ``(k,)``: its probability; 0 where there is no model.
+        metrics: JSON: see `worker.measure.measured`.
+        timings: Seconds of each step.
+        flops: Of training, estimated.
+        carry: JSON for the next round's `PreviousRound`: ``rounds_since_cold`` and ``cold_agreement``.
+        teacher: The trained teacher.
+        student: The trained student.
+    """
+
+    state: str
+    reason: str
+    promoted: bool
+    rows: IntArray
+    scores: FloatArray
+    reasons: list[str]
+    labels: IntArray
+    confidences: FloatArray
+    metrics: dict[str, Any]
+    timings: dict[str, float]
+    flops: float
+    carry: dict[str, Any]
+    teacher: LogisticTeacher | None = None
+    student: Student | None = None

@@ -1,0 +1,227 @@
+"""Loading what a round needs from the database, the feature store and the storage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from safetensors.numpy import load_file
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from models.artifacts import load_arrays, load_description
+from models.encoders import Encoder
+from winnow import attempt_files, pool, registry, rounds
+from winnow.db.base import utcnow
+from winnow.db.tables import Item, Lease, Project, Student
+from winnow.errors import NotFound
+from winnow.features import FeatureMatrix, Features, FeatureStore
+from winnow.jobs import Interrupted, JobContext
+from winnow.label_rows import TrainingLabels, standing_for_training
+from winnow.projects import class_names
+from worker.base import Runtime
+from worker.project_encoder import project_encoder
+from worker.recipe import Recipe
+from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
+
+#: Rows of the test set that are encoded for a round before the encode job has come to them.
+MOST_UNCOVERED_TEST_ROWS = 500
+TEACHER, CARRY = "teacher.safetensors", "carry.json"
+HALF_LABELED = "somebody has labelled it; it needs another opinion"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The project at one moment: what the round knows, and all that it may rank.
+
+    ``candidates`` and ``half_labeled`` (items that still need another person's label) are item numbers.
+    """
+
+    project: Project
+    number: int
+    labels: TrainingLabels
+    candidates: IntArray
+    half_labeled: IntArray
+    pending: IntArray
+
+    @property
+    def training(self) -> IntArray:
+        """Places, in ``labels``, of what may be trained on."""
+        return np.array([i for i, split in enumerate(self.labels.splits) if split == "pool"], np.int64)
+
+    @property
+    def measured(self) -> tuple[IntArray, bool]:
+        """Places, in ``labels``, of what is measured on: the project's own test set, else the holdout."""
+        test = [i for i, split in enumerate(self.labels.splits) if split == "test"]
+        held = [i for i, split in enumerate(self.labels.splits) if split == "holdout"]
+        return np.array(test or held, np.int64), bool(test)
+
+    def class_count(self) -> int:
+        """How many classes have labels to train on."""
+        return len(np.unique(self.labels.classes[self.training]))
+
+    def training_counts(self) -> dict[str, dict[str, int]]:
+        """How many labels there are to train on, of each class and from each source."""
+        names = class_names(self.project)
+        return {
+            "labels_per_class": dict(Counter(names[index] for index in self.labels.classes[self.training].tolist())),
+            "labels_by_source": dict(Counter(self.labels.sources[place] for place in self.training.tolist())),
+        }
+
+
+def take_snapshot(runtime: Runtime, context: JobContext) -> Snapshot:
+    """Read the project as it stands, and note that labels from now on count towards the next round."""
+    with runtime.database.read() as session:
+        project = session.get(Project, context.project_id)
+        if project is None or project.archived_at is not None:
+            raise NotFound("The project was archived.")
+        labels = standing_for_training(session, project.id)
+        held = _numbers(session, select(Item.number).join(Lease, Lease.item_id == Item.id), project.id, leased=True)
+        is_open = select(Item.number).where(Item.split == "pool", text("items.is_open"))
+        fresh = _numbers(session, is_open.where(Item.standing == 0), project.id)
+        begun = is_open.where(Item.standing > 0).order_by(Item.standing.desc(), Item.number).limit(1_000)
+        half_labeled = _numbers(session, begun, project.id) if project.settings["overlap"] > 1 else held[:0]
+        number = rounds.next_number(session, project.id)
+    with runtime.database.write() as session:
+        context.fence(session, progress=0.02, message="reading the labels")
+        rounds.note_cutoff(session, project.id, project.n_labels)
+    return Snapshot(project, number, labels, np.setdiff1d(fresh, held), half_labeled, held)
+
+
+def _numbers(session: Session, query: Any, project_id: int, *, leased: bool = False) -> IntArray:
+    query = query.where(Item.project_id == project_id)
+    if leased:
+        query = query.where(Lease.expires_at > utcnow()).distinct()
+    return np.fromiter(session.scalars(query), np.int64)
+
+
+def make_recipe(snapshot: Snapshot, encoder: str) -> Recipe:
+    """What the project's settings ask for; the seed follows from the project and the number of the round."""
+    settings = snapshot.project.settings
+    seeded = hashlib.sha256(f"{snapshot.project.order_key}:{snapshot.number}".encode()).digest()
+    return Recipe(
+        strategy=settings["strategy"],
+        encoder=encoder,
+        teacher=settings["teacher"],
+        student=settings["student"],
+        seed=int.from_bytes(seeded[:4]),
+        batch_size=rounds.batch_size(snapshot.project),
+    )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which item each row of the round's matrix is: row i is item i up to ``covered``, then come ``further``."""
+
+    covered: int
+    further: IntArray
+
+    def of(self, numbers: IntArray) -> IntArray:
+        """The rows of items."""
+        beyond = self.covered + np.searchsorted(self.further, numbers)
+        return np.where(numbers < self.covered, numbers, beyond).astype(np.int64)
+
+    def numbers(self, rows: IntArray) -> IntArray:
+        """The items of rows."""
+        rows = np.asarray(rows, np.int64)
+        if not len(self.further):
+            return rows
+        return np.where(rows < self.covered, rows, self.further[np.maximum(rows - self.covered, 0)])
+
+
+def load_data(runtime: Runtime, context: JobContext, snapshot: Snapshot) -> tuple[RoundData, Rows, Encoder]:
+    """The arrays of a round. Labelled items that have no features yet are encoded here; they are few."""
+    project, labels = snapshot.project, snapshot.labels
+    encoder = project_encoder(runtime, context, project)
+    matrix = FeatureStore(runtime.database, runtime.storage, runtime.settings).matrix(project.id)
+    if matrix.digest != encoder.digest:
+        raise Interrupted("the encoder was replaced")
+    training = snapshot.training
+    measured, is_test = snapshot.measured
+    beyond = measured[labels.numbers[measured] >= matrix.covered]
+    if is_test and len(beyond) > MOST_UNCOVERED_TEST_ROWS:
+        measured = np.setdiff1d(measured, beyond[MOST_UNCOVERED_TEST_ROWS:])
+    used = np.concatenate([labels.numbers[training], labels.numbers[measured]])
+    rows = Rows(matrix.covered, np.unique(used[used >= matrix.covered]))
+    features = _with_further(runtime, project, encoder, matrix, rows.further)
+
+    def raw(wanted: IntArray) -> Sequence[RawItem]:
+        with runtime.database.read() as session:
+            return pool.raw_items(session, project.id, rows.numbers(wanted).tolist())
+
+    mechanisms = np.array([labels.mechanisms[place] == "exploration" for place in training], bool)
+    data = RoundData(
+        task=project.task,
+        class_names=tuple(class_names(project)),
+        features=features,
+        raw=raw,
+        labeled_rows=rows.of(labels.numbers[training]),
+        y=labels.classes[training],
+        exploration=mechanisms,
+        candidate_rows=snapshot.candidates[snapshot.candidates < matrix.covered],
+        holdout_rows=rows.of(labels.numbers[measured]),
+        holdout_y=labels.classes[measured],
+        holdout_is_test=is_test,
+        pending_rows=snapshot.pending[snapshot.pending < matrix.covered],
+    )
+    return data, rows, encoder
+
+
+def _with_further(
+    runtime: Runtime, project: Project, encoder: Encoder, matrix: FeatureMatrix, further: IntArray
+) -> Features:
+    """The matrix with the rows of further items below it; still a memory map, of a copy that goes when it is closed."""
+    if not len(further):
+        return matrix.array
+    with runtime.database.read() as session:
+        items = pool.raw_items(session, project.id, further.tolist())
+    encoded = encoder.encode(items).features.astype(encoder.dtype)
+    if matrix.covered == 0:
+        return encoded
+    if not isinstance(matrix.array, np.memmap):
+        return np.concatenate([matrix.array, encoded])
+    with tempfile.NamedTemporaryFile(dir=runtime.settings.cache_folder) as copy:
+        matrix.array.tofile(copy.name)
+        with Path(copy.name).open("ab") as end:
+            end.write(encoded.tobytes())
+        shape = (matrix.covered + len(further), matrix.array.shape[1])
+        return cast(Features, np.memmap(copy.name, matrix.array.dtype, "r", shape=shape))
+
+
+def load_previous(runtime: Runtime, snapshot: Snapshot) -> PreviousRound | None:
+    """The last round's teacher and the current student, for a warm start; None before there is one."""
+    with runtime.database.read() as session:
+        last = next(iter(registry.list_students(session, snapshot.project.id, limit=1)), None)
+        current = registry.current_version(session, snapshot.project.id)
+        student = None if current is None else registry.get_student(session, snapshot.project.id, current)
+    if last is None:
+        return None
+    try:
+        return _previous(runtime, last, student)
+    except FileNotFoundError:  # files that somebody took away: start afresh
+        return None
+
+
+def _previous(runtime: Runtime, last: Student, current: Student | None) -> PreviousRound:
+    folder = attempt_files.local_folder(runtime.storage, registry.training_path(last))
+    carry = json.loads((folder / CARRY).read_text("utf-8"))
+    previous = PreviousRound(
+        teacher=load_file(folder / TEACHER) if (folder / TEACHER).exists() else None,
+        class_names=tuple(carry["class_names"]),
+        rounds_since_cold=carry.get("rounds_since_cold", 0),
+        cold_agreement=carry.get("cold_agreement"),
+    )
+    if current is None:
+        return previous
+    trained = attempt_files.local_folder(runtime.storage, registry.training_path(current))
+    names = tuple(load_description(trained)["class_names"])
+    if names != previous.class_names:  # the classes have changed between the two: the student is the one that counts
+        previous = replace(previous, teacher=None, class_names=names)
+    return replace(previous, student=load_arrays(trained), student_family=current.family)

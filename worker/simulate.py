@@ -1,0 +1,334 @@
+"""``winnow simulate``: the same round as the service's, with a file's labels as the oracle."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.errors import Invalid
+from worker.curves import area_under, labels_to
+from worker.dataset import Dataset
+from worker.recipe import Recipe
+from worker.round import run_round
+from worker.round_data import BoolArray, IntArray, PreviousRound, RawItem, RoundData, RoundResult
+
+if TYPE_CHECKING:
+    from models.teachers import LogisticTeacher
+
+SHARES = ("0.95", "0.98")
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """The options of ``winnow simulate``; see the contract.
+
+    Attributes:
+        strategy: Name of a query strategy.
+        initial: Labels of the first batch, from the strategy's own cold start; ``batch`` where None.
+        batch: Labels of each later one.
+        budget: Labels in all; the whole pool where that is smaller.
+        seeds: How many runs, seeded 0, 1, …
+        baseline: ``random`` or ``none``.
+        baseline_features: ``raw`` or ``same``: alike until the strategy brings features of its own.
+        encoder: Name of an encoder; ``auto`` for the one that a project would use.
+        student: ``auto``, or ``none`` to leave distillation out.
+        ranker: ``teacher`` or ``student``: whose probabilities rank.
+        noise: Share of answers that are wrong, each a class drawn at random.
+    """
+
+    strategy: str = "auto"
+    initial: int | None = None
+    batch: int = 20
+    budget: int = 400
+    seeds: int = 5
+    baseline: str = "random"
+    baseline_features: str = "raw"
+    encoder: str = "auto"
+    student: str = "auto"
+    ranker: str = "teacher"
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        from sampler.strategies import get_strategy
+
+        get_strategy(self.strategy)
+        for name in ("batch", "budget", "seeds"):
+            if getattr(self, name) < 1:
+                raise Invalid(f"{name}: must be 1 or more")
+        if self.initial is not None and self.initial < 1:
+            raise Invalid("initial: must be 1 or more")
+        _one_of("baseline", self.baseline, ("random", "none"))
+        _one_of("baseline_features", self.baseline_features, ("raw", "same"))
+        _one_of("student", self.student, ("auto", "none"))
+        _one_of("ranker", self.ranker, ("teacher", "student"))
+        if not 0.0 <= self.noise < 1.0:
+            raise Invalid("noise: a share of answers, 0 or more and less than 1")
+        if self.ranker == "student" and self.student == "none":
+            raise Invalid("ranker: there is no student to rank with; leave out --student none")
+
+
+def simulate(
+    pool: Dataset, test: Dataset, options: SimulateOptions, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Buy labels round by round, for several seeds, beside random sampling.
+
+    Args:
+        pool: What may be bought; its labels are the oracle.
+        test: What the models are scored on; nothing else sees it.
+        options: How.
+        progress: Told how far it is, 0 … 1, and what it does.
+
+    Returns:
+        The JSON object of the contract.
+
+    Raises:
+        Invalid: The files do not go together, or there is nothing to choose between.
+        SamplerError, ModelError: An unknown strategy or encoder, or data that cannot be used.
+    """
+    say = progress or (lambda fraction, message: None)
+    bench = _Bench.of(pool, test, options, say)
+    full = bench.full_pool()
+    arms = [options.strategy] + (["random"] if options.baseline == "random" else [])
+    results: list[list[dict[str, Any]]] = []
+    for arm, strategy in enumerate(arms):
+        runs = []
+        for seed in range(options.seeds):
+            share = (arm * options.seeds + seed) / (len(arms) * options.seeds)
+            say(0.1 + 0.9 * share, f"{strategy}, seed {seed}")
+            runs.append(_run(bench, replace(options, strategy=strategy), seed))
+        results.append(runs)
+    baseline = results[1] if len(results) > 1 else None
+    say(1.0, "done")
+    return {
+        "strategy": options.strategy,
+        "encoder": bench.encoder,
+        "n_pool": len(pool),
+        "n_test": len(test),
+        "n_classes": bench.n_classes,
+        "full_pool_accuracy": full,
+        "seeds": results[0],
+        "baseline": None
+        if baseline is None
+        else {"strategy": "random", "features": options.baseline_features, "seeds": baseline},
+        "labels_to": {share: labels_to(float(share), full, results[0], baseline) for share in SHARES},
+        "area_under_curve": {
+            "strategy": area_under(results[0]),
+            "baseline": None if baseline is None else area_under(baseline),
+        },
+    }
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Encoded data. ``y`` is the oracle's: only bought rows of it are ever read. Test rows only score."""
+
+    task: str
+    encoder: str
+    class_names: tuple[str, ...]
+    features: NDArray[np.floating[Any]]
+    items: Sequence[RawItem]
+    y: IntArray
+    test_features: NDArray[np.floating[Any]]
+    test_items: Sequence[RawItem]
+    test_y: IntArray
+
+    @classmethod
+    def of(cls, pool: Dataset, test: Dataset, options: SimulateOptions, say: Progress) -> _Bench:
+        if pool.task != test.task:
+            raise Invalid("the pool and the test file must be of one kind: both .jsonl or both .npz")
+        names = tuple(sorted(set(pool.labels), key=_natural))
+        if len(names) < 2:
+            raise Invalid("the pool's labels name only one class: there is nothing to choose between")
+        index = {name: i for i, name in enumerate(names)}
+        # A class that only the test file has gets an index that no model can answer with: such rows are never right.
+        for name in sorted(set(test.labels) - set(names), key=_natural):
+            index[name] = len(index)
+        if isinstance(pool.items, np.ndarray) and isinstance(test.items, np.ndarray):
+            if pool.items.shape[1] != test.items.shape[1]:
+                raise Invalid(
+                    f"the pool has {pool.items.shape[1]} features a row, the test file {test.items.shape[1]}: "
+                    "they must be the same"
+                )
+            if options.encoder not in ("auto", "none"):
+                raise Invalid(f"encoder: features are taken as they are; '{options.encoder}' cannot be applied")
+        encoder, features, test_features = _encoded(pool, test, options.encoder, say)
+        return cls(
+            task=pool.task,
+            encoder=encoder,
+            class_names=names,
+            features=features,
+            items=list(pool.items),
+            y=np.array([index[label] for label in pool.labels], dtype=np.int64),
+            test_features=test_features,
+            test_items=list(test.items),
+            test_y=np.array([index[label] for label in test.labels], dtype=np.int64),
+        )
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    def full_pool(self) -> float:
+        """Accuracy of the same teacher on all labels, raw features."""
+        from models.teachers import LogisticTeacher
+
+        uniform = np.ones(len(self.y), dtype=bool)
+        teacher = LogisticTeacher.fit(
+            self.features, self.y, self.n_classes, uniform, rng=np.random.default_rng(0), pool=self.features
+        )
+        return self.scores(teacher.predict_proba(self.test_features))[0]
+
+    def scores(self, probabilities: NDArray[np.floating[Any]]) -> tuple[float, float]:
+        """Accuracy and macro-F1 on the test rows."""
+        from models.evaluate import accuracy, macro_f1
+
+        guesses = probabilities.argmax(axis=1)
+        n_classes = max(self.n_classes, int(self.test_y.max()) + 1)
+        return accuracy(self.test_y, guesses), macro_f1(self.test_y, guesses, n_classes)
+
+    def data(self, bought: IntArray, answers: IntArray, drawn_uniformly: bool) -> RoundData:
+        return RoundData(
+            task=self.task,
+            class_names=self.class_names,
+            features=self.features,
+            raw=lambda rows: [self.items[int(row)] for row in rows],
+            labeled_rows=bought,
+            y=answers,
+            exploration=np.full(len(bought), drawn_uniformly),
+            candidate_rows=np.setdiff1d(np.arange(len(self.y), dtype=np.int64), bought),
+        )
+
+
+def _run(bench: _Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
+    """One seed's curve."""
+    budget = min(options.budget, len(bench.y))
+    oracle = _Oracle(bench, options.noise, seed)
+    run: dict[str, Any] = {
+        "seed": seed, "labels": [], "accuracy": [], "macro_f1": [], "student_accuracy": [], "queries": [],
+        "round_seconds": [], "rank_seconds": [],
+    }  # fmt: skip
+    bought = np.empty(0, dtype=np.int64)
+    previous: PreviousRound | None = None
+    first = min(options.initial or options.batch, budget)
+    step = 0
+    result = run_round(oracle.data(bought, options), _recipe(options, first, seed), None, _generator(seed, step))
+    while len(bought) < budget:
+        batch = result.rows[: min(first if step == 0 else options.batch, budget - len(bought))]
+        bought = np.concatenate([bought, batch])
+        step += 1
+        started = time.perf_counter()
+        recipe = _recipe(options, options.batch, seed)
+        result = run_round(oracle.data(bought, options), recipe, previous, _generator(seed, step))
+        run["round_seconds"].append(round(time.perf_counter() - started, 4))
+        run["rank_seconds"].append(round(result.timings.get("rank", 0.0), 4))
+        run["labels"].append(len(bought))
+        run["queries"].append(batch.tolist())
+        _score(run, bench, result, oracle.answers(bought), options)
+        previous = _next(previous, result, bench)
+    if options.student == "none":
+        run["student_accuracy"] = None
+    return run
+
+
+class _Oracle:
+    """Answers for bought rows, some of them wrong: which ones, and how, hangs on the row and the seed alone."""
+
+    def __init__(self, bench: _Bench, noise: float, seed: int):
+        rng = np.random.default_rng([seed, 0x0A])
+        self._bench = bench
+        self._wrong: BoolArray = rng.random(len(bench.y)) < noise
+        self._shift: IntArray = rng.integers(1, max(2, bench.n_classes), len(bench.y))
+
+    def answers(self, rows: IntArray) -> IntArray:
+        """The class that each row is given."""
+        y = self._bench.y[rows]
+        return np.where(self._wrong[rows], (y + self._shift[rows]) % self._bench.n_classes, y)
+
+    def data(self, rows: IntArray, options: SimulateOptions) -> RoundData:
+        return self._bench.data(rows, self.answers(rows), options.strategy == "random")
+
+
+def _recipe(options: SimulateOptions, batch: int, seed: int) -> Recipe:
+    # Rankings are built so that a short one is the start of a long one: ranking just the batch changes nothing.
+    return Recipe(
+        strategy=options.strategy,
+        encoder=options.encoder,
+        student=options.student,
+        ranker=options.ranker,
+        seed=seed,
+        batch_size=batch,
+        queue_size=batch,
+    )
+
+
+def _generator(seed: int, step: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 0x0B, step])
+
+
+def _score(
+    run: dict[str, Any], bench: _Bench, result: RoundResult, answers: IntArray, options: SimulateOptions
+) -> None:
+    teacher: LogisticTeacher | None = result.teacher
+    if teacher is not None:
+        probabilities: NDArray[np.floating[Any]] = teacher.predict_proba(bench.test_features)
+    else:
+        # A single class so far: all that can be said is that class.
+        probabilities = np.zeros((len(bench.test_y), bench.n_classes))
+        probabilities[:, int(answers[0])] = 1.0
+    value, f1 = bench.scores(probabilities)
+    run["accuracy"].append(value)
+    run["macro_f1"].append(f1)
+    if options.student != "none":
+        student = result.student
+        guesses = student.predict_proba(bench.test_items) if student is not None else probabilities
+        run["student_accuracy"].append(bench.scores(guesses)[0])
+
+
+def _next(previous: PreviousRound | None, result: RoundResult, bench: _Bench) -> PreviousRound | None:
+    if result.teacher is None:
+        return previous
+    carried = replace(previous or PreviousRound(), teacher=result.teacher.arrays(), class_names=bench.class_names)
+    if result.student is not None and result.promoted:
+        carried = replace(carried, student=result.student.arrays(), student_family=result.student.family)
+    return replace(carried, **result.carry)
+
+
+def _encoded(
+    pool: Dataset, test: Dataset, name: str, say: Progress
+) -> tuple[str, NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """The encoder's name and the features of both files, as the service would keep them."""
+    if isinstance(pool.items, np.ndarray) and isinstance(test.items, np.ndarray):
+        return "none", pool.items, test.items
+    from models.encoders import make_encoder
+
+    with tempfile.TemporaryDirectory(prefix="winnow-simulate-") as folder:
+        encoder = make_encoder(name, pool.task, cache=Path(folder))
+        texts, test_texts = list(pool.items), list(test.items)
+        if encoder.needs_fit:
+            rng = np.random.default_rng(0)
+            encoder.fit([texts[i] for i in np.sort(rng.permutation(len(texts))[:20_000])], rng)
+        total = len(texts) + len(test_texts)
+        parts: list[NDArray[np.float32]] = []
+        for start in range(0, total, 512):
+            say(0.1 * start / total, f"encoding with {encoder.name}: {start} of {total}")
+            parts.append(encoder.encode((texts + test_texts)[start : start + 512]).features)
+        features = np.concatenate(parts).astype(encoder.dtype)
+    return encoder.name, features[: len(texts)], features[len(texts) :]
+
+
+def _natural(label: str) -> tuple[int, int, str]:
+    """Numbers in their order, then names in theirs."""
+    return (0, int(label), "") if label.isdecimal() else (1, 0, label)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise Invalid(f"{name}: '{value}' is not one of {', '.join(allowed)}")

@@ -1,0 +1,234 @@
+"""The student's part of a round: distil it, compare it with the current one, decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampler.batch import tie_keys
+from worker.evidence import Comparison, Decision, decide_promotion
+from worker.measure import in_order_of, right_rows
+from worker.recipe import Recipe
+from worker.round_data import FloatArray, IntArray, PreviousRound, RoundData
+
+if TYPE_CHECKING:
+    from models.students.student import Student
+    from models.teachers import LogisticTeacher
+
+_PARTED = 0.02
+"""A warm student that agrees with its teacher by this much less than the last cold one did is trained afresh."""
+_LEAST_APART = 500  # in a smaller pool the rows of the comparison are learned from too
+
+
+@dataclass(frozen=True)
+class Distillate:
+    """A student as training left it."""
+
+    student: Student
+    cold: bool
+    n_transfer: int
+    flops: float
+    report: dict[str, Any]
+
+    def notes(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the arrays; JSON."""
+        return {"cold": self.cold, "n_transfer": self.n_transfer, "flops": self.flops, "report": self.report}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A student, what was found of it, and what is to become of it.
+
+    Attributes:
+        student: The trained student.
+        on_holdout: Its probabilities on the measured rows, shape ``(h, n_classes)``.
+        decision: Promoted or held, and why.
+        metrics: JSON, to be shown with the round's.
+        carry: JSON for the next round.
+        probabilities: Its probabilities for any rows.
+    """
+
+    student: Student
+    on_holdout: FloatArray
+    decision: Decision
+    metrics: dict[str, Any]
+    carry: dict[str, Any]
+    probabilities: Callable[[IntArray], FloatArray]
+
+
+class StudentStep:
+    """Distils and judges one student. ``data`` holds settled labels and the candidates that are left."""
+
+    def __init__(
+        self,
+        data: RoundData,
+        recipe: Recipe,
+        previous: PreviousRound | None,
+        teacher: LogisticTeacher,
+        soft: Callable[[IntArray], FloatArray],
+    ):
+        from models.students import make_family
+
+        self._data = data
+        self._recipe = recipe
+        self._previous = previous
+        self._teacher = teacher
+        self._soft = soft
+        self._family = make_family(data.task, recipe.student)
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def train(self, rng: np.random.Generator) -> Distillate:
+        """Distil: warm from the current student where one is at hand and it is not time for a cold start."""
+        warm_from = self._warm_start()
+        transfer_rng, warm_rng, cold_rng = rng.spawn(3)
+        if warm_from is not None:
+            warm = self._distil(warm_from, self._recipe.warm_transfer_size, transfer_rng, warm_rng)
+            reference = self._previous.cold_agreement if self._previous else None
+            if warm.cold or reference is None:
+                return warm
+            agreement = float(self._agrees(self._predict(warm.student, self._compared)).mean())
+            if agreement >= reference - _PARTED:
+                return warm
+        return self._distil(None, self._recipe.transfer_size, transfer_rng, cold_rng)
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> Distillate:
+        """The student that an earlier attempt trained."""
+        from models.students.student import Student
+
+        student = Student.from_arrays(self._family, arrays, self._data.class_names)
+        return Distillate(student, notes["cold"], notes["n_transfer"], notes["flops"], notes["report"])
+
+    def _warm_start(self) -> Mapping[str, NDArray[Any]] | None:
+        previous = self._previous
+        if previous is None or previous.student is None or previous.student_family != self._family:
+            return None
+        if previous.class_names != self._data.class_names:
+            return None
+        return None if previous.rounds_since_cold + 1 >= self._recipe.cold_every else previous.student
+
+    def _distil(
+        self,
+        warm_from: Mapping[str, NDArray[Any]] | None,
+        size: int,
+        transfer_rng: np.random.Generator,
+        rng: np.random.Generator,
+    ) -> Distillate:
+        from models.distill import distil
+
+        pool = self._pool
+        if len(pool) >= _LEAST_APART:
+            pool = np.setdiff1d(pool, self._compared)
+        if len(pool) > size:
+            pool = np.sort(transfer_rng.choice(pool, size, replace=False))
+        distilled = distil(
+            self._family,
+            self._data.raw(pool),
+            self._soft(pool),
+            self._data.raw(self._data.labeled_rows),
+            self._data.y,
+            class_names=self._data.class_names,
+            rng=rng,
+            previous=warm_from,
+        )
+        report = distilled.report
+        return Distillate(distilled.student, not report.warm, len(pool), report.flops, report.to_dict())
+
+    # --- judging ---------------------------------------------------------------------------------------------------
+
+    def decide(self, distillate: Distillate) -> Trained:
+        """Compare with the current student on the same rows, and promote or hold."""
+        student = distillate.student
+        data = self._data
+        explored = data.labeled_rows[data.exploration]
+        on_holdout = self._predict(student, data.holdout_rows)
+        agrees = self._agrees(self._predict(student, self._compared))
+        comparison: Comparison | None = None
+        current = self._current()
+        if current is not None:
+            comparison = Comparison(
+                new_right=right_rows(data.holdout_y, on_holdout),
+                old_right=right_rows(data.holdout_y, current(data.holdout_rows)),
+                new_agrees=agrees,
+                old_agrees=self._agrees(current(self._compared)),
+                new_losses=self._losses(self._predict(student, explored)),
+                old_losses=self._losses(current(explored)),
+            )
+        decision = decide_promotion(comparison)
+        agreement = float(agrees.mean()) if len(agrees) else None
+        return Trained(
+            student=student,
+            on_holdout=on_holdout,
+            decision=decision,
+            metrics={
+                "agreement": agreement,
+                "agreement_rows": len(agrees),
+                "cold": distillate.cold,
+                "transfer_rows": distillate.n_transfer,
+                "distillation": distillate.report,
+                "harm": decision.evidence,
+            },
+            carry=self._carry(distillate.cold, agreement, decision.promoted),
+            probabilities=lambda rows: self._predict(student, rows),
+        )
+
+    def _carry(self, cold: bool, agreement: float | None, promoted: bool) -> dict[str, Any]:
+        since = 0 if cold else (self._previous.rounds_since_cold if self._previous else 0) + 1
+        if not promoted:
+            since = self._recipe.cold_every  # warm training from the current student led nowhere: start afresh
+        before = self._previous.cold_agreement if self._previous else None
+        return {"rounds_since_cold": since, "cold_agreement": agreement if cold else before}
+
+    def _current(self) -> Callable[[IntArray], FloatArray] | None:
+        from models.students.student import Student
+
+        previous = self._previous
+        if previous is None or previous.student is None or previous.student_family is None:
+            return None
+        student = Student.from_arrays(previous.student_family, previous.student, previous.class_names)
+        if student.task != self._data.task:
+            return None
+        return lambda rows: in_order_of(self._predict(student, rows), previous.class_names, self._data.class_names)
+
+    def _predict(self, student: Student, rows: IntArray) -> FloatArray:
+        if len(rows) == 0:
+            return np.empty((0, len(student.class_names)), dtype=np.float32)
+        return student.predict_proba(self._data.raw(rows))
+
+    def _agrees(self, probabilities: FloatArray) -> NDArray[np.bool_]:
+        agrees: NDArray[np.bool_] = probabilities.argmax(axis=1) == self._taught
+        return agrees
+
+    def _losses(self, probabilities: FloatArray) -> NDArray[np.float64]:
+        from models.evaluate import log_losses
+
+        y = self._data.y[self._data.exploration]
+        return log_losses(y, probabilities) if len(y) else np.empty(0)
+
+    # --- rows ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _pool(self) -> IntArray:
+        """Rows that may be learned from: labelled, free or in somebody's hands, but never measured ones."""
+        data = self._data
+        rows = np.union1d(np.union1d(data.candidate_rows, data.labeled_rows), data.pending_rows)
+        return np.setdiff1d(rows, data.holdout_rows).astype(np.int64)
+
+    @cached_property
+    def _compared(self) -> IntArray:
+        """Random unlabelled rows on which students are compared with the teacher: shape ``(≤ agreement_rows,)``."""
+        free = self._data.candidate_rows
+        wanted = min(self._recipe.agreement_rows, len(free), max(50, len(self._pool) // 10))
+        # Bound to the rows and not to the round's generator, so that a student's rows stay out of its next training.
+        keys = tie_keys(free, seed=0)
+        return np.sort(free[np.argsort(keys, kind="stable")[:wanted]])
+
+    @cached_property
+    def _taught(self) -> IntArray:
+        taught: IntArray = self._soft(self._compared).argmax(axis=1)
+        return taught

@@ -1,0 +1,145 @@
+"""Encoding: features for every item of a project, shard by shard, making way for rounds in between."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from models.encoders import Encoder
+from winnow import attempt_files, features, pool
+from winnow.db.session import lock_project
+from winnow.db.tables import FeatureShard, Project
+from winnow.errors import NotFound
+from winnow.features import Features, FeatureStore
+from winnow.jobs import Interrupted, JobContext
+from winnow.rounds import request_round_if_labels_wait
+from worker.base import Runtime
+from worker.project_encoder import project_encoder
+
+#: Items that are encoded between two looks at whether a round waits.
+CHUNK = 256
+#: A shard is stored after this long, or when it has this many rows.
+SHARD_SECONDS = 1.0
+SHARD_ROWS = 8_192
+
+
+@dataclass
+class Tally:
+    """What all attempts of the job did so far."""
+
+    encoded: int = 0
+    cut: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+def run(runtime: Runtime, context: JobContext) -> None:
+    """Encode what has no features yet; ends when, under the project's lock, nothing is left."""
+    project = _project(runtime, context)
+    if project.next_number == 0:
+        with runtime.database.write() as session:
+            context.finish(session, _result(None, 0, Tally()))
+        return
+    context.progress(context.checkpoint_state.get("progress", 0.0), "loading the encoder")
+    encoder = project_encoder(runtime, context, project)
+    tally = Tally(**context.checkpoint_state.get("tally", {}))
+    while not _finished(runtime, context, encoder, tally):
+        _encode_shard(runtime, context, encoder, tally)
+
+
+def _project(runtime: Runtime, context: JobContext) -> Project:
+    with runtime.database.read() as session:
+        project = session.get(Project, context.project_id)
+    if project is None or project.archived_at is not None:
+        raise NotFound("The project was archived.")
+    return project
+
+
+def _finished(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Tally) -> bool:
+    project = _project(runtime, context)
+    with runtime.database.read() as session:
+        covered = features.covered(session, project.id)
+    if covered < project.next_number:
+        return False
+    with runtime.database.write() as session:
+        lock_project(session, project.id)
+        now = session.get_one(Project, project.id, populate_existing=True)
+        if features.covered(session, project.id) < now.next_number:
+            return False
+        request_round_if_labels_wait(session, now)
+        context.finish(session, _result(encoder, now.next_number, tally))
+    return True
+
+
+def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Tally) -> None:
+    project = _project(runtime, context)
+    with runtime.database.read() as session:
+        start = features.covered(session, project.id)
+    rows: list[Features] = []
+    at, began = start, time.monotonic()
+    interrupted: Interrupted | None = None
+    while at < project.next_number and at - start < SHARD_ROWS and time.monotonic() - began < SHARD_SECONDS:
+        try:
+            context.pause_point()
+        except Interrupted as asked:
+            interrupted = asked
+            break
+        stop = min(at + CHUNK, project.next_number)
+        with runtime.database.read() as session:
+            items = pool.raw_items(session, project.id, range(at, stop))
+        encoded = encoder.encode(items)
+        rows.append(encoded.features.astype(encoder.dtype))
+        tally.cut += encoded.n_cut
+        tally.failed += encoded.n_failed
+        at = stop
+    tally.encoded += at - start
+    tally.seconds += time.monotonic() - began
+    if rows:
+        shard = np.concatenate(rows)
+        _publish(runtime, context, encoder, project, FeatureShard(start=start, stop=at), shard, tally)
+    if interrupted is not None:
+        raise interrupted
+
+
+def _publish(
+    runtime: Runtime,
+    context: JobContext,
+    encoder: Encoder,
+    project: Project,
+    shard: FeatureShard,
+    array: Features,
+    tally: Tally,
+) -> None:
+    folder = attempt_files.folder(project.id, "features", context.job_id, context.attempt)
+    shard.project_id, shard.path = project.id, f"{folder}/{shard.start}-{shard.stop}.npy"
+    store = FeatureStore(runtime.database, runtime.storage, runtime.settings)
+    store.put_shard(array, shard.path)
+    progress = shard.stop / max(project.next_number, shard.stop)
+    with runtime.database.write() as session:
+        lock_project(session, project.id)
+        stored = features.encoder_of(session, project.id)
+        if stored is None or stored.digest != encoder.digest:
+            raise Interrupted("the encoder was replaced")
+        store.add_shard(session, shard)
+        context.checkpoint(
+            session,
+            {"tally": asdict(tally), "progress": progress},
+            progress,
+            f"{shard.stop:,} of {project.next_number:,} items encoded",
+        )
+
+
+def _result(encoder: Encoder | None, items: int, tally: Tally) -> dict[str, object]:
+    return {
+        "items": items,
+        "encoded": tally.encoded,
+        "cut": tally.cut,
+        "failed": tally.failed,
+        "seconds": round(tally.seconds, 3),
+        "items_per_second": round(tally.encoded / tally.seconds, 1) if tally.seconds else None,
+        "encoder": None
+        if encoder is None
+        else {"name": encoder.name, "version": encoder.version, "digest": encoder.digest, "dim": encoder.dim},
+    }

@@ -1,0 +1,181 @@
+"""A round of the service: load, run, store the files, publish all of it in one transaction."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+from sqlalchemy.orm import Session
+
+from models.artifacts import save_student
+from models.export.bundle import write_serving_folder
+from winnow import attempt_files, features, registry, rounds
+from winnow.db.base import utcnow
+from winnow.db.session import lock_project
+from winnow.db.tables import Project, Round, Student
+from winnow.jobs import JobContext, request_encode
+from winnow.projects import class_names
+from winnow.queue import QueueRow, replace_queue
+from worker.base import Runtime
+from worker.recipe import Recipe
+from worker.round import run_round
+from worker.round_checkpoints import StoredCheckpoints
+from worker.round_data import RoundResult
+from worker.round_inputs import (
+    CARRY,
+    HALF_LABELED,
+    TEACHER,
+    Rows,
+    Snapshot,
+    load_data,
+    load_previous,
+    make_recipe,
+    take_snapshot,
+)
+
+
+def run(runtime: Runtime, context: JobContext) -> None:
+    """Train on the labels as they stand, and publish what came of it."""
+    started = utcnow()
+    snapshot = take_snapshot(runtime, context)
+    if snapshot.class_count() < 2:
+        _no_data(runtime, context, snapshot)
+        return
+    context.progress(0.04, "loading the features")
+    data, rows, encoder = load_data(runtime, context, snapshot)
+    recipe = make_recipe(snapshot, encoder.name)
+    checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest)
+    previous = load_previous(runtime, snapshot)
+    result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
+    context.flops = result.flops
+    if result.state != "trained":
+        _no_data(runtime, context, snapshot, result.reason)
+        return
+    path = _store(runtime, context, result)
+    with runtime.database.write() as session:
+        _publish(session, context, snapshot, recipe, result, rows, path, started)
+
+
+def _no_data(runtime: Runtime, context: JobContext, snapshot: Snapshot, reason: str = "") -> None:
+    if not reason:
+        some = snapshot.class_count()
+        reason = f"{'Only one class has' if some else 'No class has'} labels to train on; a student needs two."
+    with runtime.database.write() as session:
+        lock_project(session, snapshot.project.id)
+        answer = {"round": None, "state": "no_data", "student": None, "promoted": False, "reason": reason}
+        context.finish(session, answer)
+
+
+def _store(runtime: Runtime, context: JobContext, result: RoundResult) -> str:
+    """Write the student, what serves it and what the next round leans on; returns the path in the storage."""
+    if result.student is None or result.teacher is None or context.project_id is None:
+        raise ValueError("a trained round has a teacher and a student")
+    context.progress(0.92, "storing the student")
+    path = attempt_files.folder(context.project_id, "students", context.job_id, context.attempt)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        save_student(folder / "student", result.student)
+        arrays = {name: np.ascontiguousarray(array) for name, array in result.teacher.arrays().items()}
+        save_file(arrays, folder / "student" / TEACHER)
+        carry = {**result.carry, "class_names": list(result.student.class_names)}
+        (folder / "student" / CARRY).write_text(json.dumps(carry), "utf-8")
+        write_serving_folder(result.student, folder / "serving")
+        attempt_files.put_folder(runtime.storage, folder, path)
+    return path
+
+
+def _publish(
+    session: Session,
+    context: JobContext,
+    snapshot: Snapshot,
+    recipe: Recipe,
+    result: RoundResult,
+    rows: Rows,
+    path: str,
+    started: datetime,
+) -> None:
+    """Student, round, queue, costs and the job's result: all of them, or none where the attempt was overtaken."""
+    lock_project(session, snapshot.project.id)
+    context.fence(session)
+    project = session.get_one(Project, snapshot.project.id, populate_existing=True)
+    n = rounds.next_number(session, project.id)
+    version = registry.next_version(session, project.id)
+    costs = context.costs()
+    _add_student(session, snapshot, recipe, result, path, version=version, n=n)
+    finished = utcnow()
+    rounds.record_round(
+        session,
+        Round(
+            project_id=project.id,
+            n=n,
+            job_id=context.job_id,
+            state=result.state,
+            cutoff=snapshot.labels.cutoff,
+            labels=len(snapshot.training),
+            strategy=recipe.strategy,
+            student_version=version,
+            promoted=result.promoted,
+            reason=result.reason,
+            metrics={**result.metrics, "timings": result.timings},
+            costs=costs,
+            seconds=round((finished - started).total_seconds(), 3),
+            started_at=started,
+            finished_at=finished,
+        ),
+    )
+    replace_queue(session, project, n, version, _queue(snapshot, result, rows))
+    project.ranked_round, project.ranked_cutoff = n, snapshot.labels.cutoff
+    answer = {"round": n, "state": result.state, "student": version}
+    context.finish(session, {**answer, "promoted": result.promoted, "reason": result.reason})
+    rounds.request_round_if_due(session, project)
+    if features.covered(session, project.id) < project.next_number:
+        request_encode(session, project.id)
+
+
+def _add_student(
+    session: Session, snapshot: Snapshot, recipe: Recipe, result: RoundResult, path: str, *, version: int, n: int
+) -> None:
+    facts: dict[str, Any] = {**recipe.to_dict(), "round": n, **snapshot.training_counts()}
+    student = Student(
+        project_id=snapshot.project.id,
+        version=version,
+        round=n,
+        family=result.student.family if result.student else "",
+        path=path,
+        labels=len(snapshot.training),
+        metrics=result.metrics,
+        recipe=facts,
+    )
+    registry.add_student(session, student, promoted=result.promoted)
+
+
+def _queue(snapshot: Snapshot, result: RoundResult, rows: Rows) -> list[QueueRow]:
+    """The ranked items; before them, those that only need another person's label to be settled."""
+    names = class_names(snapshot.project)
+    top = float(result.scores.max()) if len(result.scores) else 0.0
+    begun = [QueueRow(int(n), top, HALF_LABELED, "strategy", None, None, None) for n in snapshot.half_labeled]
+    ranked = zip(
+        rows.numbers(result.rows).tolist(),
+        result.scores.tolist(),
+        result.reasons,
+        result.labels.tolist(),
+        result.confidences.tolist(),
+        strict=True,
+    )
+    return begun + [
+        QueueRow(
+            item_number=number,
+            score=score,
+            reason=reason,
+            mechanism="strategy",
+            probability=None,
+            label=names[label] if label >= 0 else None,
+            confidence=confidence if label >= 0 else None,
+        )
+        for number, score, reason, label, confidence in ranked
+    ]
