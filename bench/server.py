@@ -10,11 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import psutil
 
@@ -41,6 +40,7 @@ class RunningServer:
         self._environment = environment or {}
         self._process: subprocess.Popen[str] | None = None
         self._said: list[str] = []
+        self._listeners: list[threading.Thread] = []
         self.url = ""
         self.ui_url: str | None = None
         self.email = ""
@@ -62,7 +62,8 @@ class RunningServer:
         )
         for stream in (self._process.stdout, self._process.stderr):
             assert stream is not None
-            threading.Thread(target=self._listen, args=(stream,), daemon=True).start()
+            self._listeners.append(threading.Thread(target=self._listen, args=(stream,), daemon=True))
+            self._listeners[-1].start()
         try:
             self._wait_until_ready()
         except BaseException:
@@ -85,6 +86,8 @@ class RunningServer:
                 self._process.wait(STOP_SECONDS)
             self._process.kill()
             self._process.wait()
+        for listener in self._listeners:
+            listener.join(1.0)
         if self._temporary is not None:
             self._temporary.cleanup()
         return time.perf_counter() - began
@@ -118,9 +121,10 @@ class RunningServer:
         parts = ["api", "worker", *(["ui"] if self._ui else [])]
         return {"supervisor": psutil.Process(self.pid), **{name: self.part(name) for name in parts}}
 
-    def _listen(self, stream: Iterable[str]) -> None:
-        for line in stream:
-            self._said.append(line.rstrip("\n"))
+    def _listen(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                self._said.append(line.rstrip("\n"))
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 import webbrowser
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from cli.errors import CommandError
 from cli.inspection import FilePlan, inspect_file
 from cli.supervisor import Endpoints, entry_folder
 from cli.transfer import wait
-from client import Client, Project
+from client import Client, Job, Project
 from winnow.settings import Settings
 
 TOKEN_HOURS = 12.0
+_POLL_SECONDS = 0.05
 
 
 def describe(file: Path, labels: str | None, name: str | None) -> FilePlan:
@@ -43,17 +45,25 @@ def begin(settings: Settings, plan: FilePlan, browser: bool, where: Endpoints) -
     token = _owner_token(settings)
     with Client(where.api, token) as client:
         project = _find_or_make(client, plan)
+        job = client.import_file(project.id, plan.file, format=plan.format, mapping=plan.mapping)
+        _wait_for_first_item(client, project, job)
         address = f"{where.ui}/enter?code={_leave_entry(settings, token, project)}"
         say(f"winnow: label at {address}")
         if browser and not webbrowser.open(address):
             say("winnow: no browser here: open that address in one (it works once, for ten minutes)")
-        result = wait(client, client.import_file(project.id, plan.file, format=plan.format, mapping=plan.mapping), "")
+        result = wait(client, job, f"importing {plan.file.name}")
     say(
         f"winnow: {plan.file.name}: {result['created']} items, {result['duplicates']} were there already, "
         f"{result['rejected']} could not be used"
     )
     for error in result["errors"][:5]:
         say(f"  line {error['line']}: {error['reason']}")
+
+
+def _wait_for_first_item(client: Client, project: Project, job: Job) -> None:
+    """Wait until there is something to show: a page that opens empty looks broken."""
+    while not client.job(job.id).done and not client.stats(project.id)["remaining"]:
+        time.sleep(_POLL_SECONDS)
 
 
 def _find_or_make(client: Client, plan: FilePlan) -> Project:

@@ -21,7 +21,7 @@ from models.minilm_graph import WIDTH, activation_names, build_graph
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 CHUNK_TOKENS = 256
 MAX_CHUNKS = 8
-_SPECIAL = 2
+_CLS, _SEP = 101, 102
 _BATCH_TOKENS = 4_096
 _BATCH_ROWS = 32
 _TOKENISE_ROWS = 1_024
@@ -264,12 +264,9 @@ def _tokenise(tokenizer: Any, items: Sequence[RawItem]) -> list[IntArray | None]
 
 def _split(pieces: IntArray) -> list[IntArray]:
     """Chunks with [CLS] and [SEP] around each; a text without a single piece is one empty chunk."""
-    room = CHUNK_TOKENS - _SPECIAL
+    room = CHUNK_TOKENS - 2
     starts = range(0, max(1, len(pieces)), room)
     return [np.concatenate([[_CLS], pieces[start : start + room], [_SEP]]) for start in starts]
-
-
-_CLS, _SEP = 101, 102
 
 
 def _batches(lengths: IntArray) -> list[IntArray]:

@@ -186,6 +186,8 @@ def load_encoder_folder(folder: Path, cache: Path, threads: int | None = None) -
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as problem:
         raise CorruptModel(str(folder), f"it holds no readable encoder ({problem})") from problem
     encoder = load_encoder(name, arrays, details, cache, threads)
+    if encoder.needs_fit:
+        raise CorruptModel(str(folder), f"{_STATE} is missing")
     if encoder.digest != digest:
         raise CorruptModel(str(folder), "its digest does not fit its content, or another version wrote it")
     return encoder

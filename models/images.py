@@ -68,8 +68,8 @@ def decode_image(item: RawItem, shape: ImageShape) -> FloatArray | None:
 
 
 def _open(item: RawItem) -> Any:
-    """The image in RGB, transparency on white; None where Pillow gives up."""
-    from PIL import Image
+    """The image in RGB, upright, transparency on white; None where Pillow gives up."""
+    from PIL import Image, ImageOps
 
     if not isinstance(item, bytes):
         return None
@@ -81,6 +81,7 @@ def _open(item: RawItem) -> Any:
             image: Image.Image = Image.open(io.BytesIO(item))
             if image.width * image.height > MAX_PIXELS:
                 return None
+            image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I;16") or image.mode in ("I", "F"):
                 return _scaled(image)
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:

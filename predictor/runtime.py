@@ -254,6 +254,9 @@ class Predictor:
                 raise ItemError(first + index, f"this bundle reads texts, not {type(item).__name__}")
         ids, counts = hash_texts(items, int(self.preprocess["rows"]))
         starts = np.cumsum(counts) - counts
+        if len(items) == 1:
+            out[:] = self._run(pad(ids, starts, counts))
+            return
         # Texts of like length run together: little padding, and as many at once as the cache holds.
         order = np.argsort(counts, kind="stable")
         begin = 0

@@ -15,7 +15,6 @@ from ui.session import Visitor, project_id, remember_pages, visitor
 from ui.views.sidebar import sidebar
 from ui.views.sign_in import sign_in
 
-
 _WIDE = {"label", "rounds", "students"}
 
 
@@ -45,11 +44,11 @@ def _run() -> None:
             f"The server does not answer yet. Reload this page in a moment. ({error})", icon=":material/cloud_off:"
         )
         return
+    # No icon here: the browser would be told to fetch it from a font host as the page's own. The links bear them.
     shown = {
         page.path: st.Page(
             partial(_show, page.view, who),
             title=page.title,
-            icon=page.icon,
             url_path=page.path,
             default=page.path == "projects",
         )
@@ -60,7 +59,7 @@ def _run() -> None:
     layout: Literal["wide", "centered"] = "wide" if here.url_path in _WIDE else "centered"
     st.set_page_config(page_title=f"{here.title} · Winnow", page_icon=MARK, layout=layout)
     if who is not None:
-        sidebar(who, shown, project_id())
+        sidebar(who, shown, {page.path: page.icon for page in PAGES}, project_id())
     here.run()
 
 

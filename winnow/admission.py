@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from winnow.chunks import chunks
@@ -17,6 +17,12 @@ from winnow.holdout import HoldoutDraw, project_share, settle_holdout
 from winnow.intake import NO_TEST_LABEL, ItemDraft, LabelUse, OnDuplicate, RowError
 
 _LABEL = insert(Label)
+_BY_KEY = select(Item.key, Item.id).where(
+    Item.project_id == bindparam("project"), Item.key.in_(bindparam("values", expanding=True))
+)
+_BY_DIGEST = select(Item.digest, Item.id).where(
+    Item.project_id == bindparam("project"), Item.digest.in_(bindparam("values", expanding=True))
+)
 
 
 @dataclass
@@ -78,16 +84,13 @@ class _Admission:
     def _find_known(self, drafts: Sequence[ItemDraft]) -> None:
         keys = {draft.key for draft in drafts if draft.key is not None}
         for chunk in chunks(sorted(keys)):
-            found = select(Item.key, Item.id).where(Item.project_id == self._project.id, Item.key.in_(chunk))
-            self._by_key.update((str(key), item_id) for key, item_id in self._connection.execute(found))
+            found = self._connection.execute(_BY_KEY, {"project": self._project.id, "values": chunk})
+            self._by_key.update((row.key, row.id) for row in found)
         digests = {draft.digest for draft in drafts if draft.key is None}
         for chunk in chunks(sorted(digests)):
-            by_content = (
-                select(Item.digest, Item.id)
-                .where(Item.project_id == self._project.id, Item.digest.in_(chunk))
-                .order_by(Item.id.desc())  # the oldest one wins
-            )
-            self._by_digest.update((digest, item_id) for digest, item_id in self._connection.execute(by_content))
+            found = self._connection.execute(_BY_DIGEST, {"project": self._project.id, "values": chunk})
+            for row in found:  # the oldest one wins
+                self._by_digest[row.digest] = min(row.id, self._by_digest.get(row.digest, row.id))
 
     def _take(self, draft: ItemDraft) -> None:
         if self._labels == "ignore":

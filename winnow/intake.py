@@ -28,8 +28,7 @@ LabelUse = Literal["use", "ignore"]
 OnDuplicate = Literal["skip", "update", "merge_labels"]
 
 _SPLITS = {"": "pool", "train": "pool", "pool": "pool", "test": "test"}
-_DIGITS = re.compile(r"\d")
-_FILLING = re.compile(r"[\W_]+")
+_WORD = re.compile(r"[^\W_]+")
 
 
 class RowError(Exception):
@@ -263,14 +262,13 @@ def check_meta(value: object) -> dict[str, Any]:
 
 
 def fold_text(text: str) -> str:
-    """What near-duplicates have in common: lower case, digits as 0, punctuation and white space as one blank.
+    """What near-duplicates have in common: lower case, punctuation and white space as one blank.
 
     >>> fold_text("Order #12,  please!")
-    'order 00 please'
+    'order 12 please'
     """
     lowered = text.lower()
-    folded = _FILLING.sub(" ", _DIGITS.sub("0", lowered)).strip()
-    return folded or lowered
+    return " ".join(_WORD.findall(lowered)) or lowered
 
 
 def keyed_hash(key: bytes, purpose: bytes, group_digest: str) -> int:

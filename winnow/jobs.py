@@ -78,6 +78,12 @@ def request_encode(session: Session, project_id: int) -> Job:
     return active or create_job(session, "encode", project_id)
 
 
+def encode_runs(session: Session, project_id: int) -> bool:
+    """Whether a worker encodes this project right now."""
+    running = select(Job.id).where(Job.project_id == project_id, Job.kind == "encode", Job.state == "running")
+    return session.scalar(running.limit(1)) is not None
+
+
 def get_job(session: Session, job_id: int) -> Job:
     """The job; raises :class:`~winnow.errors.NotFound`."""
     job = session.get(Job, job_id, populate_existing=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy import ColumnElement, exists, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
 from winnow.admission import AddResult, add_items
 from winnow.counters import locked_project
-from winnow.db.base import utcnow
+from winnow.db.base import Json, utcnow
 from winnow.db.tables import Content, Item, Label, Lease, Project, User
 from winnow.errors import NotFound
 from winnow.ids import parse_id
@@ -251,7 +251,10 @@ def _status_clause(status: Status, now: datetime) -> ColumnElement[bool]:
 
 def _label_clause(label: str, viewer: int | None) -> ColumnElement[bool]:
     clause = (
-        (Label.item_id == Item.id) & Label.superseded_at.is_(None) & (Label.kind == "label") & (Label.value == label)
+        (Label.item_id == Item.id)
+        & Label.superseded_at.is_(None)
+        & (Label.kind == "label")
+        & (Label.value == type_coerce(label, Json))
     )
     return exists().where(clause if viewer is None else clause & (Label.user_id == viewer))
 

@@ -59,7 +59,7 @@ def member_role(session: Session, identity: Identity, project_id: int, permissio
             who manage it.
         Forbidden: their role does not hold the permission.
     """
-    row = session.execute(_ROLE, {"project": project_id, "user": identity.user_id}).one_or_none()
+    row = session.connection().execute(_ROLE, {"project": project_id, "user": identity.user_id}).one_or_none()
     return _check(identity, row.role if row else None, row is not None and row.archived_at is not None, permission, row)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from winnow.db.session import lock_project
-from winnow.db.tables import Job, Label, Project, Round
+from winnow.db.tables import Item, Job, Label, Project, Round
 from winnow.errors import NotFound
 from winnow.jobs import create_job
 
@@ -49,7 +49,9 @@ def request_round_if_labels_wait(session: Session, project: Project) -> Job | No
     enough = batch_size(project)
     unknown = (
         select(Label.id)
+        .join(Item, Item.id == Label.item_id)
         .where(
+            Item.split != "test",
             Label.project_id == project.id,
             Label.id > project.ranked_cutoff,
             Label.kind == "label",

@@ -84,7 +84,7 @@ def _point(row: Any) -> dict[str, Any]:
         "round": row.n,
         "labels": row.labels,
         "accuracy": measured(metrics.get("accuracy")),
-        "teacher_accuracy": measured(metrics.get("teacher_accuracy")),
+        "teacher_accuracy": measured(metrics.get("teacher")),
         "student": row.student_version,
         "at": rfc3339(row.finished_at),
     }

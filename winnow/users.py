@@ -185,7 +185,7 @@ def resolve_token(session: Session, secret: str) -> Identity:
     Raises:
         Unauthenticated: nobody does: it is unknown, expired or revoked, or its account is disabled.
     """
-    row = session.execute(_RESOLVE, {"hash": hash_secret(secret)}).one_or_none()
+    row = session.connection().execute(_RESOLVE, {"hash": hash_secret(secret)}).one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= utcnow()):
         raise Unauthenticated("This token is not known or not valid any more. Sign in again.")
     return Identity(row.user_id, row.email, row.role, row.token_id, row.must_change_password)

@@ -30,7 +30,10 @@ from worker.base import Runtime
 from worker.project_encoder import project_encoder
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
+from worker.tasks.encode import encode_ahead
 
+#: How long a round encodes the pool before it starts with what there is; the encode job does the rest after it.
+ENCODE_AHEAD_SECONDS = 10.0
 #: Rows of the test set that are encoded for a round before the encode job has come to them.
 MOST_UNCOVERED_TEST_ROWS = 500
 TEACHER, CARRY = "teacher.safetensors", "carry.json"
@@ -140,6 +143,7 @@ def load_data(runtime: Runtime, context: JobContext, snapshot: Snapshot) -> tupl
     """The arrays of a round. Labelled items that have no features yet are encoded here; they are few."""
     project, labels = snapshot.project, snapshot.labels
     encoder = project_encoder(runtime, context, project)
+    encode_ahead(runtime, context, encoder, ENCODE_AHEAD_SECONDS)
     matrix = FeatureStore(runtime.database, runtime.storage, runtime.settings).matrix(project.id)
     if matrix.digest != encoder.digest:
         raise Interrupted("the encoder was replaced")

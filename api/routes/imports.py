@@ -9,10 +9,10 @@ from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 from starlette.datastructures import FormData, UploadFile
 
 from api.deps import Caller, DatabaseDep, StorageDep, project_caller
+from api.schemas.job import JobOut
 from winnow import jobs
 from winnow.db.session import Database
 from winnow.db.tables import Project
@@ -51,8 +51,13 @@ _BODY = {
 }
 
 
-@router.post("", status_code=202, openapi_extra={"requestBody": _BODY}, response_model=dict[str, Any])
-async def import_file(request: Request, caller: Writer, database: DatabaseDep, storage: StorageDep) -> JSONResponse:
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra={"requestBody": _BODY},
+    responses={501: {"description": "A format, or an address instead of a file: a later version brings it."}},
+)
+async def import_file(request: Request, caller: Writer, database: DatabaseDep, storage: StorageDep) -> JobOut:
     """Upload a file whose rows become items. The answer is a job; its result counts what became of the rows."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
@@ -67,8 +72,7 @@ async def import_file(request: Request, caller: Writer, database: DatabaseDep, s
         payload["filename"] = PurePath((upload.filename or "").replace("\\", "/")).name[:255]
         payload["path"] = f"{project_prefix(caller.project_id)}/imports/{secrets.token_hex(16)}"
         payload["bytes"] = await run_in_threadpool(_store, upload.file, storage, payload["path"])
-    shown = await run_in_threadpool(_ask, caller, database, storage, payload)
-    return JSONResponse(shown, status_code=202)
+    return await run_in_threadpool(_ask, caller, database, storage, payload)
 
 
 def _options(form: FormData) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def _store(file: BinaryIO, storage: Storage, path: str) -> int:
     return size
 
 
-def _ask(caller: Caller, database: Database, storage: Storage, payload: dict[str, Any]) -> Any:
+def _ask(caller: Caller, database: Database, storage: Storage, payload: dict[str, Any]) -> JobOut:
     """Write the job; the upload goes again if that fails."""
     try:
         with database.write() as session:
@@ -122,11 +126,7 @@ def _ask(caller: Caller, database: Database, storage: Storage, payload: dict[str
                 raise Invalid.field("mapping", f"names text, but the items of this project are of the task {task}")
             job = jobs.create_job(session, "import", caller.project_id, payload, caller.identity.user_id)
             caller.record(session, "items.import", job=str(job.id), filename=payload["filename"])
-            return _plain(jobs.to_dict(job))
+            return JobOut.of(job)
     except BaseException:
         storage.delete(payload["path"])
         raise
-
-
-def _plain(job: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(job, default=lambda moment: moment.isoformat()))  # type: ignore[no-any-return]

@@ -48,7 +48,7 @@ def add_items(
         result = pool.add_items(
             session, project, drafts, labels=labels, on_duplicate=on_duplicate, user_id=caller.identity.user_id
         )
-        if project.n_items:
+        if result.created or (result.duplicates and on_duplicate != "skip"):
             jobs.request_encode(session, project.id)
         caller.record(session, "items.add", created=result.created, duplicates=result.duplicates)
     rejected += [RejectedItem(index=indices[place], reason=reason) for place, reason in result.rejected]

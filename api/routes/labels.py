@@ -52,7 +52,10 @@ def undo_label(label: str, caller: Labeler, database: DatabaseDep) -> Response:
 @router.get(
     "",
     response_class=StreamingResponse,
-    responses={200: {"description": "One label a line.", "content": {"application/x-ndjson": {}, "text/csv": {}}}},
+    responses={
+        200: {"description": "One label a line.", "content": {"application/x-ndjson": {}, "text/csv": {}}},
+        501: {"description": "A format that a later version brings."},
+    },
 )
 def export_labels(
     caller: Reader,

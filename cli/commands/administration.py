@@ -12,14 +12,14 @@ from cli.options import Data, Json
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     users = typer.Typer(no_args_is_help=True, help="People who may sign in.")
-    users.command("add")(add_user)
+    users.command("add", short_help="Make a user.")(add_user)
     app.add_typer(users, name="user")
     tokens = typer.Typer(no_args_is_help=True, help="API tokens.")
-    tokens.command("create")(create_token)
+    tokens.command("create", short_help="Make an API token.")(create_token)
     app.add_typer(tokens, name="token")
-    app.command("worker")(worker)
-    app.command("migrate")(migrate)
-    app.command("doctor")(doctor)
+    app.command("worker", short_help="Run a worker.")(worker)
+    app.command("migrate", short_help="Bring the database to the newest schema.")(migrate)
+    app.command("doctor", short_help="Say what is wrong on this machine.")(doctor)
 
 
 def add_user(
@@ -84,7 +84,7 @@ def worker(
     from cli.options import load_settings
     from worker.main import run_worker
 
-    run_worker(load_settings(data=data), concurrency)
+    raise typer.Exit(run_worker(load_settings(data=data), concurrency))
 
 
 def migrate(data: Data = None, json: Json = False) -> None:

@@ -11,9 +11,15 @@ from cli.options import Json
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    bench = typer.Typer(no_args_is_help=True, help="The benchmarks of docs/benchmarks.md, small by default.")
-    for command in (rank, serve, student, round, encode):
-        bench.command(command.__name__)(command)
+    bench = typer.Typer(no_args_is_help=True, help="The benchmarks of docs/benchmarks.md.")
+    for command, short_help in (
+        (rank, "Milliseconds of each query strategy."),
+        (serve, "Annotators who label at once, over HTTP."),
+        (student, "The student beside its teacher."),
+        (round, "Seconds of a first round and of a warm one."),
+        (encode, "Texts a second for each encoder."),
+    ):
+        bench.command(command.__name__, short_help=short_help)(command)
     app.add_typer(bench, name="bench")
 
 

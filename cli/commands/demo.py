@@ -12,7 +12,7 @@ from cli.options import Json
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command("demo")(demo)
+    app.command("demo", short_help="The whole loop on real images, measured.")(demo)
 
 
 def demo(

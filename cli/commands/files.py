@@ -14,9 +14,9 @@ ProjectArgument = Annotated[str, typer.Argument(metavar="PROJECT", help="The pro
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    app.command("import")(import_file)
+    app.command("import", short_help="Import a file into a project.")(import_file)
     app.command("export-labels")(export_labels)
-    app.command("export-student")(export_student)
+    app.command("export-student", short_help="Write a student as a bundle that runs by itself.")(export_student)
 
 
 def import_file(

@@ -12,7 +12,7 @@ from cli.options import Data
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command("label")(label)
+    app.command("label", short_help="From a file to the first item in the browser.")(label)
 
 
 def label(

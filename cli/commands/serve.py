@@ -11,7 +11,7 @@ from cli.options import Data
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command("serve")(serve)
+    app.command("serve", short_help="Run API, pages and jobs under one supervisor.")(serve)
 
 
 def serve(

@@ -14,7 +14,7 @@ _FILE = "JSONL with text and label, or .npz with X and y."
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command("simulate")(simulate)
+    app.command("simulate", short_help="Labels needed on a file whose labels are known.")(simulate)
 
 
 def simulate(

@@ -139,7 +139,7 @@ class _Builder:
             value = self._quantised(value, name, scale, zero)
             weight, scales = quantise_weights(layer.weight, 0)
             bias_scale = scales * scale
-            bias = np.clip(np.rint(layer.bias / bias_scale), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+            bias = np.rint(layer.bias.astype(np.float64) / bias_scale).clip(-(2**31) + 1, 2**31 - 1).astype(np.int32)
             inputs = [
                 value,
                 self._dequantised(f"{name}_w", weight, scales, axis=0),

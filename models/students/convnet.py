@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import BadInput
-from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem, Task
+from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem, Task, unseeded
 from predictor.runtime import decode_image, normalise
 
 _SIZES = (8, 48)  # smallest and largest side that the net sees
@@ -79,9 +79,10 @@ class ConvNetwork(Network):
         while side >> (n_blocks + 1) >= 2 and n_blocks < max(_WIDTHS):
             n_blocks += 1
         channels = [len(mean), *_WIDTHS[n_blocks]]
-        self.blocks = nn.ModuleList(Block(a, b) for a, b in itertools.pairwise(channels))
+        with unseeded():
+            self.blocks = nn.ModuleList(Block(a, b) for a, b in itertools.pairwise(channels))
+            self.head = nn.Linear(channels[-1] * (size[0] >> n_blocks) * (size[1] >> n_blocks), n_classes)
         self.blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch does take it
-        self.head = nn.Linear(channels[-1] * (size[0] >> n_blocks) * (size[1] >> n_blocks), n_classes)
 
     @classmethod
     def create(cls, items: Sequence[RawItem], n_classes: int, generator: torch.Generator) -> ConvNetwork:

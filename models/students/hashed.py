@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import BadInput
-from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task
+from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
 from predictor.runtime import hash_texts
 
 _WORD_DROPOUT = 0.3
@@ -54,8 +54,9 @@ class HashedNetwork(Network):
 
     def __init__(self, rows: int, dim: int, n_classes: int):
         super().__init__()
-        self.table = nn.EmbeddingBag(rows, dim, mode="mean", sparse=True, padding_idx=0)
-        self.head = nn.Linear(dim, n_classes)
+        with unseeded():
+            self.table = nn.EmbeddingBag(rows, dim, mode="mean", sparse=True, padding_idx=0)
+            self.head = nn.Linear(dim, n_classes)
 
     @classmethod
     def create(cls, items: Sequence[RawItem], n_classes: int, generator: torch.Generator) -> HashedNetwork:

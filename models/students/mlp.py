@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import BadInput
-from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem, Task
+from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem, Task, unseeded
 
 _HIDDEN = 128
 _NOISE = 0.1  # of a standard deviation
@@ -46,8 +46,9 @@ class MlpNetwork(Network):
     def __init__(self, center: FloatArray, spread: FloatArray, n_classes: int, hidden: int = _HIDDEN):
         super().__init__()
         self.center, self.spread = center, spread
-        self.hidden = nn.Linear(len(center), hidden)
-        self.head = nn.Linear(hidden, n_classes)
+        with unseeded():
+            self.hidden = nn.Linear(len(center), hidden)
+            self.head = nn.Linear(hidden, n_classes)
 
     @classmethod
     def create(cls, items: Sequence[RawItem], n_classes: int, generator: torch.Generator) -> MlpNetwork:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -77,3 +78,12 @@ class Network(torch.nn.Module):
     def flops(self, inputs: Inputs) -> float:
         """Multiplications and additions of one forward pass over all items."""
         raise NotImplementedError
+
+
+def unseeded() -> AbstractContextManager[None]:
+    """For making layers: the first weights that torch draws for them, which are overwritten, leave no trace.
+
+    Without it every network made would advance torch's global generator.
+    """
+    guard: AbstractContextManager[None] = torch.random.fork_rng(devices=[])
+    return guard

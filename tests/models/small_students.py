@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from models.distill import distil
 from models.students.student import Student
 
-FRUIT = "apple banana cherry mango lemon grape melon peach".split()
-TOOLS = "hammer saw drill pliers wrench chisel screw nail".split()
-FILLER = "the a of is that with and very some my".split()
-COLOURS = ("fruit", "tool")
+FRUIT = ["apple", "banana", "cherry", "mango", "lemon", "grape", "melon", "peach"]
+TOOLS = ["hammer", "saw", "drill", "pliers", "wrench", "chisel", "screw", "nail"]
+FILLER = ["the", "a", "of", "is", "that", "with", "and", "very", "some", "my"]
+KINDS = ("fruit", "tool")
 
 
 def texts(n: int, seed: int = 0) -> tuple[list[str], NDArray[np.int64]]:
@@ -74,7 +74,7 @@ def soft_labels(y: NDArray[np.int64], n_classes: int, sure: float = 0.9) -> NDAr
 def text_student() -> Student:
     """A hashed student that tells fruit from tools."""
     items, y = texts(400)
-    names = COLOURS
+    names = KINDS
     return distil("hashed", items, soft_labels(y, 2), [], [], class_names=names, rng=np.random.default_rng(0)).student
 
 

@@ -118,11 +118,18 @@ def test_the_rows_kept_aside_are_the_same_ones_in_the_next_round():
     assert len(distill._aside(items[:100])) == 0
 
 
-def test_the_best_epoch_is_kept_not_the_last():
-    long = train("mlp", epochs=30)
-    assert long.report.best_epoch <= long.report.epochs
-    again = train("mlp", epochs=30)
-    assert again.report.loss == long.report.loss
+def test_the_weights_of_the_best_epoch_are_kept(monkeypatch):
+    losses, seen = [3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0], []
+
+    def scripted(fit):
+        seen.append(fit.network.head.bias.detach().numpy().copy())
+        return losses[len(seen) - 1]
+
+    monkeypatch.setattr(distill._Fit, "_loss", scripted)
+    made = train("mlp", epochs=30)
+    assert (made.report.best_epoch, made.report.epochs, made.report.loss) == (2, 6, 1.0)
+    assert np.array_equal(made.student.arrays()["head.bias"], seen[1])
+    assert not np.array_equal(seen[1], seen[5])
 
 
 def test_the_threads_of_torch_are_put_back():

@@ -104,9 +104,7 @@ def test_words_that_were_never_seen_say_nothing():
     assert student.predict_proba(["qwxz"])[0] == pytest.approx(student.predict_proba([""])[0], abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("size", "colour", "blocks"), [(8, False, 2), (12, True, 2), (28, False, 3), (48, True, 4)]
-)
+@pytest.mark.parametrize(("size", "colour", "blocks"), [(8, False, 2), (12, True, 2), (28, False, 3), (48, True, 4)])
 def test_a_convolutional_net_takes_its_shape_from_the_pool(size, colour, blocks):
     items, _ = images(20, size=size, colour=colour)
     network = ConvNetwork.create(items, 3, generator())

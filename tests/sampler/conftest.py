@@ -32,13 +32,14 @@ def make_context() -> ContextMaker:
         features = changes.pop("features", rng.normal(size=(n, d)).astype(np.float16))
         labeled = changes.pop("labeled", np.arange(min(n_labeled, len(features))))
         candidates = changes.pop("candidates", np.setdiff1d(np.arange(len(features)), labeled))
+        if "probabilities" not in changes:
+            changes["probabilities"] = probabilities_for(features[candidates], n_classes)
         fields: dict[str, Any] = {
             "features": features,
             "candidates": candidates,
             "labeled": labeled,
             "y": changes.pop("y", labeled % n_classes),
             "n_classes": n_classes,
-            "probabilities": probabilities_for(features[candidates], n_classes),
             "rng": np.random.default_rng(seed),
             "batch_size": 5,
         }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from client import Client, Project
 from tests.ui.servers import ApiServer, UiProcess, wait_until
@@ -190,18 +190,30 @@ def test_without_the_server_it_says_what_is_not_saved_and_loses_nothing_when_it_
 
 
 def test_what_was_not_saved_survives_a_reload_and_is_not_doubled(
-    page: Page, ui: UiProcess, owner: Client, make_project: MakeProject
+    page: Page, ui: UiProcess, owner: Client, make_project: MakeProject, api_server: ApiServer
 ) -> None:
     project = make_project([f"message {i}" for i in range(60)])
     open_labeling(page, ui.url, project.id)
-    # The calls arrive, and their answers are lost: the page cannot know that they were saved.
-    page.route("**/labels", lambda route: (route.fetch(), route.abort()))
-    for _ in range(3):
+    arrived: list[int] = []
+
+    def lose_answer(route: Route) -> None:
+        arrived.append(route.fetch().status)
+        route.abort()
+
+    page.route("**/labels", lose_answer, times=1)
+    page.keyboard.press("2")  # it arrives, and its answer is lost: the page cannot know
+    wait_until(lambda: arrived == [201], "the first label has arrived")
+    api_server.stop()
+    try:
         page.keyboard.press("2")
-    expect(page.locator(".annotator .state")).to_contain_text("3 not yet saved")
-    page.on("dialog", lambda dialog: dialog.accept())  # "leave this page?": it warns as long as something is unsent
+        page.keyboard.press("2")
+        expect(page.locator(".annotator .state")).to_have_text("offline – will retry, 3 not yet saved")
+        page.on("dialog", lambda dialog: dialog.accept())  # "leave this page?": it warns while something is unsent
+        page.reload()
+        expect(page.get_by_text("The server does not answer yet")).to_be_visible()
+    finally:
+        api_server.start()
     page.reload()
-    page.unroute("**/labels")
     expect(page.locator(".annotator .card[data-item]")).to_be_visible()
     wait_saved(page)
     rows = list(owner.iter_labels(project.id, all=True))
@@ -216,7 +228,7 @@ def test_a_refused_label_is_shown_with_its_reason_and_its_item_comes_again(
     open_labeling(page, ui.url, project.id)
     first = on_screen(page)
 
-    def refuse(route: Any) -> None:
+    def refuse(route: Route) -> None:
         (entry,) = route.request.post_data_json["labels"]
         answer = {"accepted": [], "rejected": [{"item": entry["item"], "reason": "not today"}]}
         route.fulfill(status=201, json=answer)
@@ -272,6 +284,17 @@ def test_a_second_tab_waits_until_it_is_asked_to_take_over(
     wait_saved(second)
     wait_until(lambda: len(standing(owner, project)) == 1, "the second tab's label is there")
     assert [row["label"] for row in standing(owner, project).values()] == ["ham"]
+
+
+def test_labels_that_are_single_characters_are_their_own_keys(
+    page: Page, ui: UiProcess, owner: Client, make_project: MakeProject
+) -> None:
+    project = make_project(["one", "two", "three"], labels=tuple("0123456789"))
+    open_labeling(page, ui.url, project.id)
+    for key in "07":
+        page.keyboard.press(key)
+    wait_saved(page)
+    assert sorted(row["label"] for row in standing(owner, project).values()) == ["0", "7"]
 
 
 def test_more_labels_than_digits_can_be_found_by_name(

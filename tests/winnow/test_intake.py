@@ -176,7 +176,7 @@ def test_the_digest_is_of_the_kind_and_the_content() -> None:
 
 def test_near_duplicates_share_their_group() -> None:
     group = draft({"text": "Order #12,  please!"}).group_digest
-    assert draft({"text": "order 98 please"}).group_digest == group
+    assert draft({"text": "order 12 please"}).group_digest == group
     assert draft({"text": "order 123 please"}).group_digest != group
     assert fold_text("?!") != fold_text("…")
 

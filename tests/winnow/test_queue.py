@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -154,7 +155,7 @@ def test_the_holdout_is_mixed_in_says_nothing_and_is_never_ranked(database: Data
         if item.item_id in held:
             assert (item.score, item.reason, item.label) == (None, None, None)
     places = [place for place, item in enumerate(batch.items) if item.item_id in held]
-    assert max(b - a for a, b in zip(places, places[1:], strict=False)) <= 4
+    assert max(b - a for a, b in itertools.pairwise(places)) <= 4
 
 
 def test_single_claims_are_mixed_like_batches(database: Database, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +18,32 @@ from winnow.storage import Storage
 from worker.app import body_of
 from worker.base import Runtime, run_job
 
-SPAM = ("cheap pills now", "win money fast", "free prize click", "hot deal offer", "credit loan approved")
-HAM = ("lunch at noon", "meeting notes attached", "see you tomorrow", "the report is done", "thanks for the help")
+SPAM = ("pills", "money", "prize", "click", "deal", "offer", "credit", "loan", "cheap", "free", "win", "winner", "cash")
+HAM = (
+    "lunch",
+    "meeting",
+    "notes",
+    "report",
+    "thanks",
+    "help",
+    "office",
+    "train",
+    "dinner",
+    "school",
+    "garden",
+    "review",
+)
 
 
-def text_of(n: int) -> str:
-    """The ``n``-th text: every second one is spam."""
-    return f"{(SPAM if n % 2 else HAM)[n // 2 % 5]} number {n}"
+def text_of(n: int, start: str = "") -> str:
+    """The ``n``-th text: every second one is spam. No two are near-duplicates."""
+    words = random.Random(n).sample(SPAM if n % 2 else HAM, 4)
+    return " ".join([start, *words, "abcdefghij"[n % 10] * (n // 10 % 10 + 1)]).strip()
 
 
 def truth(text: str) -> str:
     """The class of :func:`text_of`."""
-    return "spam" if text.startswith(SPAM) else "ham"
+    return "spam" if set(text.split()) & set(SPAM) else "ham"
 
 
 @dataclass
@@ -95,7 +110,8 @@ class Service:
         """Do everything that waits, in this process; returns what became of each job."""
         outcomes = []
         while True:
-            with self.database.read() as session:
+            with self.database.write() as session:
+                jobs.forget_hints(session)
                 due = jobs.pending_hints(session, utcnow())
             if not due:
                 return outcomes

@@ -3,6 +3,7 @@
 const HISTORY = 200;
 const STATS_EVERY_MS = 4000;
 const TOAST_MS = 8000;
+const DIGITS = [..."1234567890"];
 // For labels without a colour of their own: told apart by most eyes, on light and dark.
 const COLORS = ["#2f8f5b", "#3b76c4", "#c77d0a", "#9a4fb5", "#c8453b", "#1d8f9c", "#7a7f1f", "#b8487f", "#6b6f76"];
 
@@ -42,22 +43,24 @@ class Surface {
     this.root.querySelector('[data-do="guidelines"]').hidden = !data.guidelines;
   }
 
+  // The project's keys; labels without one get the next free digit. Where every label is a single character and nobody
+  // chose other keys, a label's name is its key: a digit classifier's 7 is on the 7.
   buildLabels() {
     this.byKey = new Map();
-    const taken = new Set(this.data.labels.map((label) => (label.hotkey || "").toLowerCase()).filter(Boolean));
-    let digit = 1;
-    const buttons = this.data.labels.map((label, i) => {
-      let key = (label.hotkey || "").toLowerCase();
-      if (!key) {
-        while (digit <= 9 && taken.has(String(digit))) digit += 1;
-        key = digit <= 9 ? String(digit++) : "";
-      }
+    const labels = this.data.labels;
+    const names = labels.map((label) => label.name.toLowerCase());
+    const unchosen = labels.every((label, i) => !label.hotkey || label.hotkey === DIGITS[i]);
+    const own = unchosen && names.every((name) => /^[a-z0-9]$/.test(name)) && new Set(names).size === names.length;
+    const chosen = labels.map((label, i) => (own ? names[i] : (label.hotkey || "").toLowerCase()));
+    const free = DIGITS.filter((digit) => !chosen.includes(digit));
+    const buttons = labels.map((label, i) => {
+      const key = chosen[i] || free.shift() || "";
       if (key) this.byKey.set(key, label.name);
       return this.labelButton(label, key, COLORS[i % COLORS.length]);
     });
     this.at.labels.replaceChildren(...buttons);
     this.at.labels.classList.toggle("many", buttons.length > 12);
-    this.at.find.hidden = buttons.length <= 9;
+    this.at.find.hidden = buttons.length <= DIGITS.length;
   }
 
   labelButton(label, key, color) {

@@ -1,7 +1,7 @@
 // The learning curve: accuracy over labels, with the interval as a band. Drawn here: no chart library, no eval.
 
 const NS = "http://www.w3.org/2000/svg";
-const W = 760;
+const WIDTHS = { least: 330, most: 900 };
 const H = 300;
 const PAD = { left: 48, right: 16, top: 12, bottom: 40 };
 
@@ -21,12 +21,10 @@ function ticks(low, high, wanted) {
   return found;
 }
 
-export default function ({ parentElement, data }) {
-  const svg = parentElement.querySelector('[data-at="svg"]');
-  parentElement.querySelector('[data-at="caption"]').textContent = data.caption;
+// One unit is one pixel, so that the words are readable on a phone too.
+function render(svg, points) {
+  const W = Math.max(WIDTHS.least, Math.min(WIDTHS.most, svg.parentElement.clientWidth || WIDTHS.most));
   svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
-  svg.setAttribute("aria-label", data.caption);
-  const points = data.points;
   const most = Math.max(...points.map((point) => point.labels), 1);
   const lows = points.map((point) => point.low ?? point.value);
   const floor = Math.max(0, Math.floor((Math.min(...lows) - 0.02) * 10) / 10);
@@ -37,7 +35,7 @@ export default function ({ parentElement, data }) {
     parts.push(draw("line", { class: "grid", x1: PAD.left, x2: W - PAD.right, y1: y(value), y2: y(value) }));
     parts.push(draw("text", { x: PAD.left - 8, y: y(value) + 4, "text-anchor": "end" }, `${Math.round(value * 100)} %`));
   }
-  for (const labels of ticks(0, most, 6)) {
+  for (const labels of ticks(0, most, W / 120)) {
     parts.push(draw("text", { x: x(labels), y: H - PAD.bottom + 20, "text-anchor": "middle" }, labels.toLocaleString("en")));
   }
   parts.push(draw("text", { x: (PAD.left + W - PAD.right) / 2, y: H - 2, "text-anchor": "middle" }, "labels"));
@@ -55,4 +53,17 @@ export default function ({ parentElement, data }) {
     parts.push(dot);
   }
   svg.replaceChildren(...parts);
+}
+
+const drawings = new WeakMap();
+
+export default function ({ parentElement, data }) {
+  const svg = parentElement.querySelector('[data-at="svg"]');
+  parentElement.querySelector('[data-at="caption"]').textContent = data.caption;
+  svg.setAttribute("aria-label", data.caption);
+  drawings.get(parentElement)?.disconnect();
+  const observer = new ResizeObserver(() => render(svg, data.points));
+  drawings.set(parentElement, observer);
+  observer.observe(svg.parentElement);
+  return () => observer.disconnect();
 }

@@ -19,8 +19,9 @@ export default function ({ parentElement, data }) {
 }
 """
 _STYLE = """
-button { font: inherit; font-size: 0.88rem; color: var(--st-text-color); background: none; cursor: pointer; padding: 0.4rem 0.8rem;
-  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius); font-family: var(--st-font); }
+button { font: inherit; font-family: var(--st-font); font-size: 0.88rem; color: var(--st-text-color); background: none;
+  padding: 0.4rem 0.8rem; border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
+  cursor: pointer; }
 button:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
 """
 _mount_exit = st.components.v2.component(

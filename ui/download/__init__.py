@@ -13,8 +13,9 @@ export default function ({ parentElement, data }) {
 }
 """
 _STYLE = """
-a { display: inline-block; font-family: var(--st-font); text-decoration: none; color: var(--st-text-color);
-  font-size: 0.92rem; padding: 0.45rem 0.9rem; white-space: nowrap; border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius); }
+a { display: inline-block; font-family: var(--st-font); font-size: 0.92rem; white-space: nowrap; text-decoration: none;
+  color: var(--st-text-color); padding: 0.45rem 0.9rem; border: 1px solid var(--st-border-color);
+  border-radius: var(--st-button-radius); }
 a:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
 """
 _mount = st.components.v2.component("winnow_download", html="<a></a>", css=_STYLE, js=_SCRIPT)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from ui.session import Visitor, told
+from ui.views.sidebar import escape
 
 
 def account(visitor: Visitor) -> None:
     """Show the page."""
     st.title("Account")
-    st.caption(f"Signed in as {visitor.me.email} ({visitor.me.role})")
+    st.caption(f"Signed in as {escape(visitor.me.email)} ({visitor.me.role})")
     st.subheader("Password")
     change_password(visitor)
     st.subheader("API tokens")

@@ -14,6 +14,7 @@ from ui.views.progress import show_job
 from ui.views.sidebar import escape
 
 _MEASURABLE = 50
+_ROUNDS_SHOWN = 100
 
 
 def rounds(visitor: Visitor) -> None:
@@ -39,7 +40,7 @@ def _live(visitor: Visitor, project: Project) -> None:
         _curve(stats)
         st.subheader("Rounds", anchor=False)
         if done:
-            st.dataframe([_row(entry) for entry in done], hide_index=True, width="stretch")
+            st.table([_row(entry) for entry in done[:_ROUNDS_SHOWN]], border="horizontal", hide_index=True)
         else:
             st.caption("No round yet. The first one comes by itself after about ten labels of at least two classes.")
 
@@ -59,17 +60,11 @@ def _numbers(stats: Mapping[str, Any]) -> None:
         word = f"{percent(accuracy['low'])} to {percent(accuracy['high'])}" if sure else "no interval yet"
     with st.container(horizontal=True):
         for name in ("items", "labeled", "remaining"):
-            st.metric(
-                name.capitalize(),
-                f"{stats[name]:,}",
-                border=True,
-                width=150,
-                delta=" ",
-                delta_color="off",
-                delta_arrow="off",
-            )
+            st.metric(name.capitalize(), f"{stats[name]:,}", border=True, width=150, height="stretch")
         value = percent(accuracy["value"]) if accuracy else "—"
-        st.metric("Accuracy", value, word, delta_color="off", delta_arrow="off", border=True, width=220)
+        st.metric(
+            "Accuracy", value, word, delta_color="off", delta_arrow="off", border=True, width=220, height="stretch"
+        )
 
 
 def _train_now(visitor: Visitor, project: Project, stats: Mapping[str, Any]) -> None:
@@ -141,11 +136,11 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
     student = entry.get("student")
     promoted = {True: "yes", False: "held"}[bool(entry.get("promoted"))] if student is not None else "—"
     return {
-        "Round": entry["n"],
-        "Labels": entry.get("labels"),
+        "Round": str(entry["n"]),
+        "Labels": f"{entry.get('labels') or 0:,}",
         "Accuracy": percent(value) if isinstance(value, int | float) else "—",
         "Student": f"v{student}" if student is not None else "—",
         "Promoted": promoted,
-        "Why": str(entry.get("reason") or ""),
-        "Seconds": round(float(entry.get("seconds") or 0), 1),
+        "Why": escape(str(entry.get("reason") or "")),
+        "Seconds": f"{float(entry.get('seconds') or 0):.1f}",
     }

@@ -15,19 +15,19 @@ _EVERYBODY = ("label", "rounds", "students")
 _MANAGERS = ("import", "members", "settings")
 
 
-def sidebar(visitor: Visitor, pages: Mapping[str, Any], project: str | None) -> None:
-    """Show the way around for a visitor; ``project`` is the id of the open one."""
+def sidebar(visitor: Visitor, pages: Mapping[str, Any], icons: Mapping[str, str], project: str | None) -> None:
+    """Show the way around for a visitor; ``project`` is the id of the open one. Pages and icons go by address."""
     opened = _open(visitor, project)
     with st.sidebar:
-        st.page_link(pages["projects"])
-        st.page_link(pages["new"])
+        st.page_link(pages["projects"], icon=icons["projects"])
+        st.page_link(pages["new"], icon=icons["new"])
         if opened is not None:
             st.divider()
             st.markdown(f"**{escape(opened.name)}**")
             for path in (*_EVERYBODY, *(_MANAGERS if opened.role == "manager" else ())):
-                st.page_link(pages[path], query_params={"project": opened.id})
+                st.page_link(pages[path], icon=icons[path], query_params={"project": opened.id})
         st.divider()
-        st.page_link(pages["account"], label=visitor.me.email)
+        st.page_link(pages["account"], label=visitor.me.email, icon=icons["account"])
         sign_out_button()
 
 

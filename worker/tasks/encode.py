@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from models.encoders import Encoder
 from winnow import attempt_files, features, pool
@@ -13,7 +15,7 @@ from winnow.db.session import lock_project
 from winnow.db.tables import FeatureShard, Project
 from winnow.errors import NotFound
 from winnow.features import Features, FeatureStore
-from winnow.jobs import Interrupted, JobContext
+from winnow.jobs import Interrupted, JobContext, encode_runs
 from winnow.rounds import request_round_if_labels_wait
 from worker.base import Runtime
 from worker.project_encoder import project_encoder
@@ -23,6 +25,9 @@ CHUNK = 256
 #: A shard is stored after this long, or when it has this many rows.
 SHARD_SECONDS = 1.0
 SHARD_ROWS = 8_192
+
+#: Writes down, in the transaction that publishes a shard, how far the work is; raises where the attempt was overtaken.
+Keep = Callable[[Session, float, str], None]
 
 
 @dataclass
@@ -45,8 +50,34 @@ def run(runtime: Runtime, context: JobContext) -> None:
     context.progress(context.checkpoint_state.get("progress", 0.0), "loading the encoder")
     encoder = project_encoder(runtime, context, project)
     tally = Tally(**context.checkpoint_state.get("tally", {}))
+
+    def keep(session: Session, progress: float, message: str) -> None:
+        context.checkpoint(session, {"tally": asdict(tally), "progress": progress}, progress, message)
+
     while not _finished(runtime, context, encoder, tally):
-        _encode_shard(runtime, context, encoder, tally)
+        _encode_shard(runtime, context, encoder, tally, keep)
+
+
+def encode_ahead(runtime: Runtime, context: JobContext, encoder: Encoder, seconds: float) -> None:
+    """Encode for a round, for about ``seconds`` at most: without features there is little to distil over and to rank.
+
+    What an encode job of another process is at is left to it, and waited for.
+    """
+    until = time.monotonic() + seconds
+
+    def keep(session: Session, _progress: float, message: str) -> None:
+        context.fence(session, progress=0.03, message=message)
+
+    while time.monotonic() < until:
+        project = _project(runtime, context)
+        with runtime.database.read() as session:
+            if features.covered(session, project.id) >= project.next_number:
+                return
+            elsewhere = encode_runs(session, project.id)
+        if elsewhere:
+            time.sleep(0.1)
+        else:
+            _encode_shard(runtime, context, encoder, Tally(), keep)
 
 
 def _project(runtime: Runtime, context: JobContext) -> Project:
@@ -73,7 +104,7 @@ def _finished(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Ta
     return True
 
 
-def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Tally) -> None:
+def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Tally, keep: Keep) -> None:
     project = _project(runtime, context)
     with runtime.database.read() as session:
         start = features.covered(session, project.id)
@@ -98,7 +129,7 @@ def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally
     tally.seconds += time.monotonic() - began
     if rows:
         shard = np.concatenate(rows)
-        _publish(runtime, context, encoder, project, FeatureShard(start=start, stop=at), shard, tally)
+        _publish(runtime, context, encoder, project, FeatureShard(start=start, stop=at), shard, keep)
     if interrupted is not None:
         raise interrupted
 
@@ -110,7 +141,7 @@ def _publish(
     project: Project,
     shard: FeatureShard,
     array: Features,
-    tally: Tally,
+    keep: Keep,
 ) -> None:
     folder = attempt_files.folder(project.id, "features", context.job_id, context.attempt)
     shard.project_id, shard.path = project.id, f"{folder}/{shard.start}-{shard.stop}.npy"
@@ -122,13 +153,9 @@ def _publish(
         stored = features.encoder_of(session, project.id)
         if stored is None or stored.digest != encoder.digest:
             raise Interrupted("the encoder was replaced")
-        store.add_shard(session, shard)
-        context.checkpoint(
-            session,
-            {"tally": asdict(tally), "progress": progress},
-            progress,
-            f"{shard.stop:,} of {project.next_number:,} items encoded",
-        )
+        if features.covered(session, project.id) == shard.start:  # else a round or a job elsewhere was first
+            store.add_shard(session, shard)
+        keep(session, progress, f"{shard.stop:,} of {project.next_number:,} items encoded")
 
 
 def _result(encoder: Encoder | None, items: int, tally: Tally) -> dict[str, object]:

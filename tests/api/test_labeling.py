@@ -1,0 +1,229 @@
+"""Batches, leases and labels over HTTP."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import make_project
+from tests.api.test_items import Api, add, at, join
+from tests.winnow.pools import word
+
+
+@pytest.fixture
+def project(owner: httpx.Client) -> dict[str, Any]:
+    made = make_project(owner)
+    add(owner, made, *({"text": f"{word(n)} {word(n + 7)}", "key": f"k{n}"} for n in range(10)))
+    return made
+
+
+def claim(client: httpx.Client, project: dict[str, Any], size: int = 1, **more: Any) -> list[dict[str, Any]]:
+    answer = client.post(at(project, "batches"), json={"size": size, **more})
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+def send(client: httpx.Client, project: dict[str, Any], *labels: Any) -> dict[str, Any]:
+    answer = client.post(at(project, "labels"), json={"labels": list(labels)})
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def test_a_batch_has_exactly_the_fields_of_the_contract(owner: httpx.Client, project: dict[str, Any]) -> None:
+    answer = owner.post(at(project, "batches"), json={"size": 3}).json()
+    assert set(answer) == {"items", "ranked_by", "remaining"}
+    assert answer["ranked_by"] == {"round": 0, "labels_behind": 0}
+    assert answer["remaining"] == 10
+    item = answer["items"][0]
+    assert list(item) == ["id", "key", "text", "meta", "score", "reason", "prediction", "lease"]
+    assert (item["score"], item["reason"], item["prediction"]) == (None, None, None)
+    assert list(item["lease"]) == ["id", "expires_at"]
+    assert datetime.fromisoformat(item["lease"]["expires_at"]).utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"size": 0}, {"size": 101}, {"size": "x"}, {"size": 1, "lease_seconds": 0}, {"size": 1, "n": 1}]
+)
+def test_a_batch_that_cannot_be_is_422(owner: httpx.Client, project: dict[str, Any], body: dict[str, Any]) -> None:
+    answer = owner.post(at(project, "batches"), json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"]
+
+
+def test_held_items_are_listed_renewed_and_given_back(
+    owner: httpx.Client, project: dict[str, Any], api: Api, sign_up: Callable[..., str]
+) -> None:
+    annotator = join(owner, api, sign_up, project, "annotator")
+    items = claim(owner, project, 3, lease_seconds=60)
+    held = owner.get(at(project, "leases")).json()
+    assert held["next"] is None
+    assert [row["item"] for row in held["data"]] == items
+    assert [row["id"] for row in held["data"]] == [item["lease"]["id"] for item in items]
+    lease = at(project, f"leases/{items[0]['lease']['id']}")
+    renewed = owner.post(f"{lease}/renew").json()
+    assert renewed["id"] == items[0]["lease"]["id"]
+    assert renewed["expires_at"] > items[0]["lease"]["expires_at"]
+    for call in (annotator.post(f"{lease}/renew"), annotator.delete(lease), owner.delete(at(project, "leases/x"))):
+        assert call.status_code == 404
+    assert owner.delete(lease).status_code == 204
+    assert owner.delete(lease).status_code == 204
+    assert len(claim(annotator, project, 10)) == 8
+    assert owner.post(f"{lease}/renew").status_code == 409
+
+
+def test_labels_stand_and_others_are_rejected_with_the_item_as_given(
+    owner: httpx.Client, project: dict[str, Any]
+) -> None:
+    first, second = claim(owner, project, 2)
+    body = send(
+        owner,
+        project,
+        {"item": first["id"], "label": "spam", "lease": first["lease"]["id"]},
+        {"item": second["id"], "label": "eggs"},
+        {"item": 77, "label": "spam"},
+        "nonsense",
+    )
+    assert [entry["item"] for entry in body["accepted"]] == [first["id"]]
+    assert [entry["item"] for entry in body["rejected"]] == [second["id"], "77", None]
+    assert all(set(entry) == {"item", "reason"} for entry in body["rejected"])
+    assert owner.post(at(project, "labels"), json={"labels": [{}] * 1001}).status_code == 422
+    assert owner.post(at(project, "labels"), json={}).status_code == 422
+    assert send(owner, project) == {"accepted": [], "rejected": []}
+
+
+def test_an_undo_gives_the_item_and_its_lease(owner: httpx.Client, project: dict[str, Any]) -> None:
+    (item,) = claim(owner, project)
+    label = send(owner, project, {"item": item["id"], "label": "spam"})["accepted"][0]["id"]
+    undone = owner.delete(at(project, f"labels/{label}"))
+    assert undone.status_code == 200
+    body = undone.json()
+    assert {**body["item"], "lease": None} == {**item, "lease": None}
+    assert body["lease"] == body["item"]["lease"]
+    assert owner.delete(at(project, f"labels/{label}")).status_code == 409
+    assert owner.delete(at(project, "labels/12345")).status_code == 404
+    assert [row["item"]["id"] for row in owner.get(at(project, "leases")).json()["data"]] == [item["id"]]
+
+
+def test_labels_are_exported_as_lines_and_as_csv(owner: httpx.Client, project: dict[str, Any]) -> None:
+    add(owner, project, {"text": "x", "key": "=1+1", "label": "ham"})
+    for item in claim(owner, project, 2):
+        send(owner, project, {"item": item["id"], "label": "spam", "seconds": 1.5})
+    (third,) = claim(owner, project)
+    send(owner, project, {"item": third["id"], "flag": "-odd"})
+    answer = owner.get(at(project, "labels"))
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    rows = [json.loads(line) for line in answer.text.splitlines()]
+    columns = ["id", "item", "key", "label", "skip", "flag", "user", "at", "seconds", "round", "source", "split"]
+    assert [list(row) for row in rows] == [[*columns, "mechanism", "probability"]] * 4
+    assert [row["source"] for row in rows] == ["import", "human", "human", "human"]
+
+    def table(**params: str) -> list[dict[str, str]]:
+        got = owner.get(at(project, "labels"), params={"format": "csv", **params})
+        assert got.headers["content-type"].startswith("text/csv")
+        return list(csv.DictReader(io.StringIO(got.text)))
+
+    assert next(row["key"] for row in table()) == "'=1+1"
+    assert table()[3]["flag"] == "'-odd"
+    assert next(row["key"] for row in table(raw="true")) == "=1+1"
+    assert table()[1]["seconds"] == "1.5"
+    assert [row["skip"] for row in table()] == ["false"] * 4
+    for format in ("parquet", "label-studio", "hf"):
+        assert owner.get(at(project, "labels"), params={"format": format}).status_code == 501
+    assert owner.get(at(project, "labels"), params={"format": "xml"}).status_code == 422
+
+
+def test_the_history_has_what_was_superseded(owner: httpx.Client, project: dict[str, Any]) -> None:
+    (item,) = claim(owner, project)
+    send(owner, project, {"item": item["id"], "label": "spam"})
+    send(owner, project, {"item": item["id"], "label": "ham"})
+    answer = owner.get(at(project, "labels"), params={"all": "true"})
+    rows = [json.loads(line) for line in answer.text.splitlines()]
+    assert [(row["label"], row["superseded_at"] is None) for row in rows] == [("spam", False), ("ham", True)]
+
+
+@pytest.mark.parametrize(("role", "may_label", "may_read"), [("annotator", True, False), ("viewer", False, True)])
+def test_roles_hold(
+    owner: httpx.Client,
+    project: dict[str, Any],
+    api: Api,
+    sign_up: Callable[..., str],
+    role: str,
+    may_label: bool,
+    may_read: bool,
+) -> None:
+    client = join(owner, api, sign_up, project, role)
+    calls = (
+        client.post(at(project, "batches"), json={"size": 1}),
+        client.post(at(project, "labels"), json={"labels": []}),
+        client.get(at(project, "leases")),
+    )
+    assert all((call.status_code == 403) == (not may_label) for call in calls)
+    assert (client.get(at(project, "labels")).status_code == 403) == (not may_read)
+    assert client.get(at(project, "stats")).status_code == 200
+
+
+def test_stats_have_the_fields_of_the_contract(owner: httpx.Client, project: dict[str, Any]) -> None:
+    items = claim(owner, project, 3)
+    send(
+        owner,
+        project,
+        {"item": items[0]["id"], "label": "spam", "seconds": 2},
+        {"item": items[1]["id"], "skip": True},
+        {"item": items[2]["id"], "flag": "odd"},
+    )
+    stats = owner.get(at(project, "stats")).json()
+    assert set(stats) >= {
+        *("items", "labeled", "skipped", "flagged", "remaining", "per_label", "per_annotator", "learning_curve"),
+        *("freshness", "accuracy", "agreement", "labels_saved", "ledger", "budget"),
+    }
+    assert [stats[name] for name in ("items", "labeled", "skipped", "flagged", "remaining")] == [10, 1, 1, 1, 9]
+    assert stats["per_label"] == {"spam": 1, "ham": 0}
+    assert stats["per_annotator"] == {"owner@example.org": 1}
+    assert stats["annotators"][0]["mean_seconds"] == 2.0
+    assert stats["learning_curve"] == []
+    assert [stats[name] for name in ("accuracy", "agreement", "labels_saved", "budget")] == [None] * 4
+    freshness = stats["freshness"]
+    assert (freshness["round"], freshness["labels_behind"], freshness["next_round_in"]) == (0, 1, 9)
+    assert freshness["training"] is False
+    assert freshness["encoding"] == {"progress": 0.0, "message": ""}
+
+
+def test_eight_people_at_once_label_every_item_once(owner: httpx.Client, api: Api, sign_up: Callable[..., str]) -> None:
+    project = make_project(owner)
+    add(owner, project, *({"text": f"{word(n)} {word(n + 3)}"} for n in range(300)))
+    people = []
+    for n in range(8):
+        people.append(api(sign_up(f"person{n}@example.org")))
+        body = {"email": f"person{n}@example.org", "role": "annotator"}
+        owner.post(at(project, "members"), json=body).raise_for_status()
+
+    def work(client: httpx.Client) -> tuple[list[str], list[str]]:
+        served: list[str] = []
+        labelled: list[str] = []
+        while items := claim(client, project, 3):
+            served += [item["id"] for item in items]
+            rows = [{"item": item["id"], "label": "spam", "lease": item["lease"]["id"]} for item in items]
+            labelled += [entry["item"] for entry in send(client, project, *rows)["accepted"]]
+        return served, labelled
+
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(work, people))
+    served = Counter(item for mine, _ in results for item in mine)
+    labelled = Counter(item for _, mine in results for item in mine)
+    assert len(served) == len(labelled) == 300
+    assert set(served.values()) == set(labelled.values()) == {1}
+    rows = [json.loads(line) for line in owner.get(at(project, "labels")).text.splitlines()]
+    assert Counter(row["item"] for row in rows) == labelled
+    stats = owner.get(at(project, "stats")).json()
+    assert (stats["labeled"], stats["remaining"]) == (300, 0)

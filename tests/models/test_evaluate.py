@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from models.errors import BadInput
+from models.evaluate import accuracy, agreement, brier, confusion, log_loss, log_losses, macro_f1
+
+
+def test_accuracy_is_the_share_of_equal_rows():
+    assert accuracy([0, 1, 2, 2, 1], [0, 1, 2, 0, 1]) == 4 / 5
+
+
+def test_agreement_takes_probabilities_or_classes():
+    first = np.array([[0.6, 0.4], [0.1, 0.9], [0.7, 0.3]])
+    assert agreement(first, [0, 1, 1]) == 2 / 3
+    assert agreement(first, first[:, ::-1]) == 0
+
+
+def test_confusion_counts_true_by_predicted():
+    assert confusion([0, 0, 1, 2], [0, 1, 1, 0], 3).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+
+def test_macro_f1_leaves_out_classes_that_do_not_occur():
+    # Class 0: 2·1/(2·1+0+1) = 2/3; class 1: 2·2/(2·2+1+0) = 4/5; classes 2 and 3 never occur.
+    assert macro_f1([0, 0, 1, 1], [0, 1, 1, 1], 4) == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+def test_macro_f1_counts_a_class_that_is_only_predicted_as_zero():
+    assert macro_f1([0, 0], [0, 1], 2) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_log_loss_is_the_mean_of_minus_log_probability():
+    P = [[0.5, 0.5], [0.25, 0.75]]
+    assert log_loss([0, 1], P) == pytest.approx(-(np.log(0.5) + np.log(0.75)) / 2)
+    assert log_losses([1, 0], [[1.0, 0.0], [1.0, 0.0]])[0] == pytest.approx(-np.log(1e-12))
+
+
+def test_brier_is_the_squared_distance_to_the_truth():
+    assert brier([0, 1], [[0.8, 0.2], [0.6, 0.4]]) == pytest.approx((0.08 + 0.72) / 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: accuracy([0, 1], [0]),
+        lambda: accuracy([], []),
+        lambda: confusion([0, 3], [0, 1], 3),
+        lambda: confusion([0, -1], [0, 1], 3),
+        lambda: log_loss([2], [[0.5, 0.5]]),
+        lambda: log_loss([0, 1], [[0.5, 0.5]]),
+        lambda: brier([], np.zeros((0, 2))),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(call):
+    with pytest.raises(BadInput):
+        call()

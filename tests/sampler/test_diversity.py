@@ -1,0 +1,89 @@
+"""k-means and greedy k-center, beside their plain forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sampler.diversity import gather, k_center, kmeans, nearest_distances, square_distances
+from sampler.errors import InvalidInput
+
+
+def plain_k_center(points: np.ndarray, covered: np.ndarray, size: int) -> list[int]:
+    """The textbook algorithm, in float64 and without any laziness."""
+    points, covered = points.astype(np.float64), covered.astype(np.float64)
+    distance = ((points[:, None, :] - covered[None, :, :]) ** 2).sum(axis=2).min(axis=1)
+    picks = []
+    for _ in range(size):
+        pick = int(distance.argmax())
+        picks.append(pick)
+        distance = np.minimum(distance, ((points - points[pick]) ** 2).sum(axis=1))
+        distance[picks] = -1.0
+    return picks
+
+
+@pytest.mark.parametrize("n", [30, 900])
+def test_lazy_k_center_picks_what_the_plain_algorithm_picks(n: int) -> None:
+    rng = np.random.default_rng(n)
+    points, covered = rng.normal(size=(n, 5)).astype(np.float32), rng.normal(size=(4, 5)).astype(np.float32)
+    picks, radii = k_center(points, covered, 25)
+    assert picks.tolist() == plain_k_center(points, covered, 25)
+    assert (np.diff(radii) <= 1e-4).all()
+
+
+def test_k_center_begins_in_the_middle_where_nothing_is_covered() -> None:
+    points = np.array([[0.0], [4.0], [5.0], [10.0]], np.float32)
+    picks, radii = k_center(points, points[:0], 3)
+    assert picks.tolist() == [2, 0, 3]
+    np.testing.assert_allclose(radii, [0.25, 5.0, 5.0])
+
+
+def test_k_center_goes_through_identical_points_to_the_end() -> None:
+    picks, radii = k_center(np.ones((600, 3), np.float32), np.ones((1, 3), np.float32), 600)
+    assert sorted(picks.tolist()) == list(range(600))
+    assert radii.max() == 0.0
+
+
+def test_distances_are_those_of_the_formula_and_never_negative() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(20, 7)).astype(np.float32), rng.normal(size=(9, 7)).astype(np.float32)
+    expected = ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(square_distances(a, b), expected, rtol=1e-4)
+    assert square_distances(a * 1e-3, a * 1e-3).min() >= 0.0
+    np.testing.assert_allclose(nearest_distances(a, b), expected.min(axis=1), rtol=1e-4)
+
+
+def test_kmeans_finds_groups_that_are_far_apart() -> None:
+    groups = np.repeat(np.arange(6), 30)
+    points = (np.eye(6)[groups] * 9 + np.random.default_rng(0).normal(scale=0.1, size=(180, 6))).astype(np.float32)
+    assigned, centres = kmeans(points, 6, seed=1)
+    assert len({tuple(set(assigned[groups == g].tolist())) for g in range(6)}) == 6
+    assert centres.shape == (6, 6)
+
+
+@pytest.mark.parametrize("k", [1, 5, 50])
+def test_kmeans_of_identical_points_or_too_few_points_is_no_error(k: int) -> None:
+    points = np.ones((10, 2), np.float32)
+    assigned, centres = kmeans(points, k, weights=np.zeros(10))
+    assert assigned.shape == (10,)
+    assert np.isfinite(centres).all()
+
+
+def test_kmeans_of_a_large_problem_is_seeded_too() -> None:
+    points = np.random.default_rng(0).normal(size=(20_000, 4)).astype(np.float32)
+    first, second = kmeans(points, 450, seed=3)[0], kmeans(points, 450, seed=3)[0]
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first)) > 400
+
+
+def test_gathering_names_the_row_that_is_not_finite() -> None:
+    features = np.ones((50, 3), np.float16)
+    features[37, 1] = np.inf
+    with pytest.raises(InvalidInput, match="row 37"):
+        gather(features, np.array([3, 37, 40]))
+    assert gather(features, np.array([3, 40])).dtype == np.float32
+
+
+def test_large_but_finite_features_are_taken() -> None:
+    features = np.full((50, 3), 3e38, np.float32)
+    assert gather(features, np.arange(50)).shape == (50, 3)

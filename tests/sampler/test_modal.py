@@ -1,0 +1,116 @@
+"""modAL on today's scikit-learn, both ways, and without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from sampler.committee import bootstrap, committee_votes, fit_committee
+from sampler.errors import InvalidInput
+from sampler.modal import as_modal_query, committee_of, learner_class, load_modal
+from sampler.strategies import get_strategy
+
+
+def labelled(n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    y = np.arange(n) % 3
+    X = (np.eye(3)[y] * 2.0 + np.random.default_rng(0).normal(scale=0.4, size=(n, 3))).astype(np.float32)
+    return X, y
+
+
+def run_apart(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout.strip()
+
+
+def test_the_sampler_loads_neither_torch_nor_modal_nor_scikit_learn() -> None:
+    code = (
+        "import sys, sampler.strategies, sampler.modal\n"
+        "print([m for m in ('torch', 'modAL', 'sklearn', 'pandas') if m in sys.modules])"
+    )
+    assert run_apart(code) == "[]"
+
+
+def test_modal_is_loaded_without_torch_and_torch_can_be_loaded_afterwards() -> None:
+    code = (
+        "import sys\nfrom sampler.modal import load_modal\nload_modal()\n"
+        "print('torch' in sys.modules, len([f for f in sys.meta_path if 'sampler' in type(f).__module__]))\n"
+        "import importlib.util\nprint(importlib.util.find_spec('torch') is not None)"
+    )
+    assert run_apart(code).split() == ["False", "0", "True"]
+
+
+def test_teach_works_on_todays_scikit_learn_where_modals_own_does_not() -> None:
+    X, y = labelled()
+    broken = load_modal().ActiveLearner(LogisticRegression(), X_training=X[:30], y_training=y[:30])
+    with pytest.raises(TypeError, match="force_all_finite"):
+        broken.teach(X[30:], y[30:])
+    learner = learner_class()(estimator=LogisticRegression(), X_training=X[:30], y_training=y[:30])
+    learner.teach(X[30:], y[30:])
+    assert learner.X_training.shape == (60, 3)
+    assert learner.score(X, y) > 0.9
+
+
+def test_a_learner_refuses_nan() -> None:
+    X, y = labelled()
+    X[4, 1] = np.nan
+    with pytest.raises(InvalidInput, match="NaN"):
+        learner_class()(estimator=LogisticRegression()).fit(X, y)
+
+
+def test_a_committee_can_be_taught() -> None:
+    X, y = labelled()
+    committee = committee_of([(LogisticRegression(), X[:30], y[:30]), (LogisticRegression(C=0.1), X[:30], y[:30])])
+    committee.teach(X[30:], y[30:])
+    assert [len(learner.X_training) for learner in committee] == [60, 60]
+    assert committee.vote(X).shape == (60, 2)
+
+
+def test_a_fitted_committee_is_modals_and_votes_in_the_projects_classes() -> None:
+    X, y = labelled()
+    classes = np.array([1, 4, 6])[y]
+    committee = fit_committee(X, np.arange(40), classes[:40], np.random.default_rng(0))
+    assert isinstance(committee, load_modal().Committee)
+    votes = committee_votes(committee, X, np.arange(40, 60))
+    assert votes.shape == (20, 5)
+    assert (votes == classes[40:, None]).mean() > 0.9
+
+
+def test_a_committee_hangs_on_its_generator_and_not_on_numpys_global_state() -> None:
+    X, y = labelled()
+    noisy = np.random.default_rng(3).permutation(y)
+    votes = [
+        committee_votes(fit_committee(X, np.arange(60), noisy, np.random.default_rng(seed)), X, np.arange(60))
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(votes[0], votes[1])
+    assert (votes[0] != votes[2]).any()
+
+
+def test_members_see_every_class_however_rare() -> None:
+    y = np.r_[np.zeros(50, np.int64), 1]
+    for seed in range(20):
+        drawn = bootstrap(y, np.random.default_rng(seed))
+        assert drawn.shape == (51,)
+        assert set(y[drawn].tolist()) == {0, 1}
+
+
+def test_a_committee_of_one_class_is_refused() -> None:
+    X, _ = labelled()
+    with pytest.raises(InvalidInput, match="two classes"):
+        fit_committee(X, np.arange(5), np.zeros(5, np.int64), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", ["margin", "coreset", "clustered_margin", "auto"])
+def test_our_strategies_serve_a_modal_learner(name: str) -> None:
+    X, y = labelled()
+    query = as_modal_query(get_strategy(name), np.random.default_rng(0))
+    learner = learner_class()(
+        estimator=LogisticRegression(), query_strategy=query, X_training=X[:15], y_training=y[:15]
+    )
+    positions, items = learner.query(X[15:], n_instances=4)
+    assert len(set(np.asarray(positions).tolist())) == 4
+    np.testing.assert_array_equal(items, X[15:][positions])
