@@ -79,8 +79,10 @@ def request_encode(session: Session, project_id: int) -> Job:
 
 
 def encode_runs(session: Session, project_id: int) -> bool:
-    """Whether a worker encodes this project right now."""
-    running = select(Job.id).where(Job.project_id == project_id, Job.kind == "encode", Job.state == "running")
+    """Whether a worker encodes this project right now; a job that made way does not count."""
+    running = select(Job.id).where(
+        Job.project_id == project_id, Job.kind == "encode", Job.state == "running", Job.lease_until.is_not(None)
+    )
     return session.scalar(running.limit(1)) is not None
 
 

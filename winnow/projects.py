@@ -22,6 +22,7 @@ from winnow.db.tables import (
 from winnow.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from winnow.label_classes import complete_classes
 from winnow.names import check_name, check_text
+from winnow.overlap import settle_overlap
 from winnow.permissions import Permission, project_role, role_allows
 from winnow.project_settings import TASKS, default_settings, validate_settings
 from winnow.users import Identity
@@ -139,7 +140,9 @@ def update_project(
     if settings is not None:
         complete = validate_settings(settings, project.task, project.settings)
         _check_settings_can_change(session, project, complete)
-        project.settings = complete
+        before, project.settings = project.settings, complete
+        if complete["overlap"] != before["overlap"]:
+            settle_overlap(session, project)
     if archived is not None:
         project.archived_at = (project.archived_at or utcnow()) if archived else None
     session.flush()
@@ -238,8 +241,5 @@ def _check_no_class_in_use_goes(session: Session, project: Project, kept: set[st
 
 
 def _check_settings_can_change(session: Session, project: Project, complete: dict[str, Any]) -> None:
-    before = project.settings
-    if complete["overlap"] != before["overlap"] and project.n_items:
-        raise Conflict("overlap cannot change once the project has items: which of them are done rests on it.")
-    if complete["encoder"] != before["encoder"] and session.get(Encoder, project.id) is not None:
+    if complete["encoder"] != project.settings["encoder"] and session.get(Encoder, project.id) is not None:
         raise Conflict("encoder cannot change once items are encoded. Make a new project for another encoder.")

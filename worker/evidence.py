@@ -8,15 +8,16 @@ accuracies tend to lie, and the coverage holds whatever the truth is. Beside hed
 2024) the half-widths at accuracy .8 are .154 / .099 / .071 / .057 against .156 / .108 / .084 / .065 at 50 / 140 / 300 /
 500 labels, so this one is used.
 
-**The promotion rule.** The first student is always promoted. A later one is held only on evidence of harm: when one of
-three tests, at a third of the error rate each, finds that it
+**The promotion rule.** The first student is always promoted. A later one is held only on evidence of harm, gathered by
+three tests of whether it
 
 1. is wrong where the current student is right more often than the reverse, on the measured (holdout or test) labels;
 2. agrees with the teacher on random pool items by more than a point less than the current student does;
 3. has a higher log-loss than the current student on the exploration labels.
 
 Each test is an e-value: a bet against "no harm" whose wealth is at most 1 on average when there is none, whenever one
-looks (Ramdas et al. 2023). Held where one of them reaches 3 / α. No evidence, no hold.
+looks (Ramdas et al. 2023). So is their mean, whatever they have in common; a test that cannot be made yet counts as 1.
+The student is held where the mean reaches 1 / α. No evidence, no hold.
 """
 
 from __future__ import annotations
@@ -167,9 +168,12 @@ def decide_promotion(comparison: Comparison | None, alpha: float = ALPHA) -> Dec
             f"its log-loss on {len(lost)} exploration labels is {float(np.mean(c.new_losses)):.3f}, the current "
             f"student's {float(np.mean(c.old_losses)):.3f}"
         )
-    threshold = float(np.log(_N_TESTS / alpha))
-    against = [name for name, value in evidence.items() if value >= threshold]
+    untested = [0.0] * (_N_TESTS - len(evidence))
+    mean = float(logsumexp([*evidence.values(), *untested]) - np.log(_N_TESTS))
+    threshold = float(-np.log(alpha))
+    # Named is what carries the decision: all that would do alone, or else the strongest.
+    against = [name for name, value in evidence.items() if value >= min(threshold, max(evidence.values()))]
     evidence = {name: round(value, 4) for name, value in evidence.items()}
-    if against:
+    if mean >= threshold:
         return Decision(False, "held: " + "; ".join(why[name] for name in against), evidence)
     return Decision(True, "no evidence that it is worse than the current student", evidence)

@@ -31,7 +31,7 @@ def project_encoder(runtime: Runtime, context: JobContext, project: Project) -> 
     wanted = resolve_auto(project.settings["encoder"], project.task)
     with runtime.database.read() as session:
         stored = features.encoder_of(session, project.id)
-    if stored is not None and stored.name == wanted and not _outgrown(stored, project):
+    if stored is not None and _fits(stored, project):
         return _load(runtime, stored)
     replaces = None if stored is None else stored.digest
     fresh, fitted_on = _fitted(runtime, project, wanted)
@@ -53,9 +53,19 @@ def project_encoder(runtime: Runtime, context: JobContext, project: Project) -> 
     return fresh
 
 
-def _outgrown(stored: tables.Encoder, project: Project) -> bool:
+def encoder_that_is_done(runtime: Runtime, project: Project) -> tables.Encoder | None:
+    """The stored encoder of a project of which every item is encoded: there is no need to load it."""
+    with runtime.database.read() as session:
+        stored = features.encoder_of(session, project.id)
+        done = features.covered(session, project.id) >= project.next_number
+    return stored if stored is not None and done and _fits(stored, project) else None
+
+
+def _fits(stored: tables.Encoder, project: Project) -> bool:
+    """Whether it is the one that the settings name, and has not been outgrown by its pool."""
     fitted_on = stored.details.get("fitted_on")
-    return fitted_on is not None and fitted_on < FIT_ENOUGH and project.next_number >= 4 * fitted_on
+    outgrown = fitted_on is not None and fitted_on < FIT_ENOUGH and project.next_number >= 4 * fitted_on
+    return stored.name == resolve_auto(project.settings["encoder"], project.task) and not outgrown
 
 
 def _fitted(runtime: Runtime, project: Project, name: str) -> tuple[Encoder, int | None]:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from models.artifacts import load_arrays, load_description
 from models.encoders import Encoder
 from winnow import attempt_files, pool, registry, rounds
+from winnow.db import tables
 from winnow.db.base import utcnow
 from winnow.db.tables import Item, Lease, Project, Student
 from winnow.errors import NotFound
@@ -27,7 +28,7 @@ from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import TrainingLabels, standing_for_training
 from winnow.projects import class_names
 from worker.base import Runtime
-from worker.project_encoder import project_encoder
+from worker.project_encoder import encoder_that_is_done, project_encoder
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
 from worker.tasks.encode import encode_ahead
@@ -139,13 +140,18 @@ class Rows:
         return np.where(rows < self.covered, rows, self.further[np.maximum(rows - self.covered, 0)])
 
 
-def load_data(runtime: Runtime, context: JobContext, snapshot: Snapshot) -> tuple[RoundData, Rows, Encoder]:
+def load_data(
+    runtime: Runtime, context: JobContext, snapshot: Snapshot
+) -> tuple[RoundData, Rows, Encoder | tables.Encoder]:
     """The arrays of a round. Labelled items that have no features yet are encoded here; they are few."""
     project, labels = snapshot.project, snapshot.labels
-    encoder = project_encoder(runtime, context, project)
-    encode_ahead(runtime, context, encoder, ENCODE_AHEAD_SECONDS)
+    done, encoder = encoder_that_is_done(runtime, project), None
+    if done is None:
+        encoder = project_encoder(runtime, context, project)
+        encode_ahead(runtime, context, encoder, ENCODE_AHEAD_SECONDS)
+    used_encoder = done or encoder
     matrix = FeatureStore(runtime.database, runtime.storage, runtime.settings).matrix(project.id)
-    if matrix.digest != encoder.digest:
+    if used_encoder is None or matrix.digest != used_encoder.digest:
         raise Interrupted("the encoder was replaced")
     training = snapshot.training
     measured, is_test = snapshot.measured
@@ -175,14 +181,14 @@ def load_data(runtime: Runtime, context: JobContext, snapshot: Snapshot) -> tupl
         holdout_is_test=is_test,
         pending_rows=snapshot.pending[snapshot.pending < matrix.covered],
     )
-    return data, rows, encoder
+    return data, rows, used_encoder
 
 
 def _with_further(
-    runtime: Runtime, project: Project, encoder: Encoder, matrix: FeatureMatrix, further: IntArray
+    runtime: Runtime, project: Project, encoder: Encoder | None, matrix: FeatureMatrix, further: IntArray
 ) -> Features:
     """The matrix with the rows of further items below it; still a memory map, of a copy that goes when it is closed."""
-    if not len(further):
+    if not len(further) or encoder is None:
         return matrix.array
     with runtime.database.read() as session:
         items = pool.raw_items(session, project.id, further.tolist())

@@ -327,7 +327,7 @@ def test_clustered_margin_leaves_what_is_pending_elsewhere_for_later(make_contex
     assert set(groups[get_strategy("clustered_margin").rank(context, 3).rows].tolist()) == {0, 3, 4}
 
 
-@pytest.mark.parametrize(("n_labeled", "same_as"), [(20, "typiclust"), (60, "clustered_margin")])
+@pytest.mark.parametrize(("n_labeled", "same_as"), [(20, "typiclust"), (90, "clustered_margin")])
 def test_auto_begins_with_typiclust_and_goes_over_to_clustered_margin(
     make_context: ContextMaker, n_labeled: int, same_as: str
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from api.app import create_app
 from client import Client, Project
@@ -96,6 +96,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("WINNOW_TEST_REQUIRE") == "all":
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=30_000)  # a deadline, not a wait: a busy machine must not fail a test
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=found, args=list(_FLAGS))
         yield launched

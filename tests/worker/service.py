@@ -106,6 +106,11 @@ class Service:
         with self.database.read() as session:
             return list(session.scalars(select(Job).where(Job.kind == kind).order_by(Job.id)))
 
+    def waiting(self, kind: str) -> Job:
+        """The one job of a kind that waits to be begun."""
+        [job] = [job for job in self.jobs(kind) if job.state == "queued"]
+        return job
+
     def work(self, runtime: Runtime | None = None) -> list[str]:
         """Do everything that waits, in this process; returns what became of each job."""
         outcomes = []

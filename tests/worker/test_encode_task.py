@@ -24,7 +24,7 @@ def matrix(service: Service, project: int) -> FeatureMatrix:
 
 def test_every_item_gets_its_row_and_a_second_run_adds_nothing(service: Service) -> None:
     project = service.make_project(600)
-    assert service.work() == ["succeeded"]
+    assert set(service.work()) == {"succeeded"}
     first = matrix(service, project)
     assert first.covered == 600
     assert first.array.dtype == np.float16
@@ -37,7 +37,7 @@ def test_every_item_gets_its_row_and_a_second_run_adds_nothing(service: Service)
     assert run_job(service.runtime(), "encode", job.id, encode.run) == "not waiting"
 
     service.add_rows(project, [{"text": f"more {i} of it"} for i in range(10)])
-    assert service.work() == ["succeeded"]
+    assert set(service.work()) == {"succeeded"}
     second = matrix(service, project)
     assert second.covered == 610
     assert second.digest == first.digest
@@ -48,7 +48,7 @@ def test_an_empty_project_is_encoded_in_no_time(service: Service) -> None:
     project = service.make_project()
     with service.database.write() as session:
         jobs.request_encode(session, project)
-    assert service.work() == ["succeeded"]
+    assert set(service.work()) == {"succeeded"}
     result = service.jobs("encode")[0].result
     assert result is not None
     assert (result["items"], result["encoder"]) == (0, None)
@@ -105,7 +105,7 @@ def test_items_that_come_meanwhile_are_encoded_too(service: Service, monkeypatch
         service.add_rows(project, [{"text": f"late {i}"} for i in range(7)])
 
     monkeypatch.setattr(encode, "_publish", add_more)
-    assert service.work() == ["succeeded"]
+    assert set(service.work()) == {"succeeded"}
     assert len(service.jobs("encode")) == 1
     assert matrix(service, project).covered == 37
 
@@ -114,7 +114,7 @@ def test_features_of_the_user_are_kept_as_they_are(service: Service) -> None:
     project = service.make_project(task="features")
     given = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
     service.add_rows(project, [{"features": row.tolist()} for row in given])
-    assert service.work() == ["succeeded"]
+    assert set(service.work()) == {"succeeded"}
     found = matrix(service, project)
     assert found.array.dtype == np.float32
     np.testing.assert_array_equal(found.array, given)

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from predictor import load
 from tests.worker.service import Service, text_of, truth
-from winnow import attempt_files, features, jobs, ledger, queue, registry, rounds
+from winnow import attempt_files, features, jobs, queue, registry, rounds
 from winnow.db.tables import Job, LedgerEntry, QueueEntry, Round, Student
 from winnow.jobs import JobContext
 from worker.base import run_job
@@ -24,8 +24,7 @@ def labeled(service: Service) -> int:
     project = service.make_project(120)
     service.work()
     assert service.label(project, 20) == 20
-    [job] = service.jobs("round")
-    assert job.state == "queued"
+    service.waiting("round")
     return project
 
 
@@ -34,9 +33,15 @@ def count(service: Service, table: Any) -> int:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
+def ranked_by_rounds(service: Service) -> int:
+    """How many rows the queue has that a student ranked."""
+    with service.database.read() as session:
+        return session.scalar(select(func.count()).where(QueueEntry.round > 0)) or 0
+
+
 def test_a_round_publishes_a_student_a_queue_and_its_costs(service: Service, labeled: int) -> None:
     assert service.work() == ["succeeded"]
-    [job] = service.jobs("round")
+    job = service.jobs("round")[-1]
     assert job.result == {
         "round": 1,
         "state": "trained",
@@ -48,12 +53,12 @@ def test_a_round_publishes_a_student_a_queue_and_its_costs(service: Service, lab
         round_ = rounds.get_round(session, labeled, 1)
         student = registry.get_student(session, labeled, "current")
         ranked = session.scalars(select(QueueEntry).order_by(QueueEntry.rank)).all()
-        spent = ledger.totals(session, labeled)["by_kind"]["round"]
+        spent = session.scalars(select(LedgerEntry).where(LedgerEntry.job_id == job.id)).one()
     assert (round_.student_version, round_.promoted, round_.job_id) == (1, True, job.id)
     assert round_.cutoff == service.standing(labeled)
     assert 0 < round_.labels <= 20, "the holdout is not trained on"
     assert round_.costs["cpu_seconds"] > 0
-    assert spent["cpu_seconds"] == pytest.approx(round_.costs["cpu_seconds"], rel=0.2)
+    assert spent.cpu_seconds == pytest.approx(round_.costs["cpu_seconds"], rel=0.2)
     assert sum(student.recipe["labels_per_class"].values()) == student.labels
     assert student.recipe["labels_by_source"] == {"human": student.labels}
 
@@ -69,8 +74,23 @@ def test_a_round_publishes_a_student_a_queue_and_its_costs(service: Service, lab
     assert set(said["probabilities"]) == {"spam", "ham"}
 
 
+def test_the_first_labels_are_asked_for_by_the_cold_start(service: Service) -> None:
+    project = service.make_project(50)
+    assert service.work() == ["succeeded", "succeeded"]
+    result = service.jobs("round")[0].result
+    assert result is not None
+    assert (result["round"], result["state"]) == (None, "no_data")
+    with service.database.read() as session:
+        ranked = session.scalars(select(QueueEntry).order_by(QueueEntry.rank)).all()
+    assert len(ranked) > 30
+    assert {(entry.round, entry.student_version, entry.score, entry.label) for entry in ranked} == {
+        (0, None, None, None)
+    }
+    assert service.project(project).ranked_round == 0
+
+
 def test_the_same_hint_twice_is_one_round(service: Service, labeled: int) -> None:
-    [job] = service.jobs("round")
+    job = service.waiting("round")
     outcomes = [run_job(service.runtime(), "round", job.id, task.run) for _ in range(2)]
     assert outcomes == ["succeeded", "not waiting"]
     assert (count(service, Round), count(service, Student)) == (1, 1)
@@ -94,7 +114,7 @@ class Killed(BaseException):
 def test_a_round_that_dies_at_any_step_is_one_round_in_the_end(
     service: Service, labeled: int, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [job] = service.jobs("round")
+    job = service.waiting("round")
     save, store, publish = StoredCheckpoints.save, task._store, task._publish
 
     def dying_save(checkpoints: StoredCheckpoints, name: str, arrays: Any) -> None:
@@ -119,7 +139,7 @@ def test_a_round_that_dies_at_any_step_is_one_round_in_the_end(
         patched.setattr(task, "_publish", dying_publish)
         with pytest.raises(Killed):
             run_job(service.runtime(), "round", job.id, task.run)
-    assert (count(service, Round), count(service, Student), count(service, QueueEntry)) == (0, 0, 0)
+    assert (count(service, Round), count(service, Student), ranked_by_rounds(service)) == (0, 0, 0)
     with service.database.write() as session:
         assert jobs.release_worker(session, "elsewhere:1") == [job.id]
 
@@ -137,10 +157,10 @@ def test_a_round_that_dies_at_any_step_is_one_round_in_the_end(
     steps = ["teacher", "student", "ranking"]
     assert loaded == (steps[: steps.index(step) + 1] if step in steps else steps)
     assert (count(service, Round), count(service, Student)) == (1, 1)
-    assert count(service, QueueEntry) > 0
+    assert ranked_by_rounds(service) > 0
     with service.database.read() as session:
         assert jobs.to_dict(session.get_one(Job, job.id))["attempt"] == 2
-        assert session.scalars(select(LedgerEntry.attempt).where(LedgerEntry.kind == "round")).all() == [2]
+        assert session.scalars(select(LedgerEntry.attempt).where(LedgerEntry.job_id == job.id)).all() == [2]
     left = [path for path in service.storage.list() if f"/{job.id}-1/" in path]
     assert left == [], "what the first attempt stored is swept away"
 
@@ -148,7 +168,7 @@ def test_a_round_that_dies_at_any_step_is_one_round_in_the_end(
 def test_checkpoints_are_not_used_when_labels_have_come_since(
     service: Service, labeled: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [job] = service.jobs("round")
+    job = service.waiting("round")
 
     def killed(*arguments: Any) -> str:
         raise Killed
@@ -166,7 +186,7 @@ def test_checkpoints_are_not_used_when_labels_have_come_since(
 
 
 def test_a_canceled_round_publishes_nothing(service: Service, labeled: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    [job] = service.jobs("round")
+    job = service.waiting("round")
     store = task._store
 
     def canceled(*arguments: Any) -> str:
@@ -177,8 +197,8 @@ def test_a_canceled_round_publishes_nothing(service: Service, labeled: int, monk
 
     monkeypatch.setattr(task, "_store", canceled)
     assert run_job(service.runtime(), "round", job.id, task.run) == "lost"
-    assert (count(service, Round), count(service, Student), count(service, QueueEntry)) == (0, 0, 0)
-    assert service.jobs("round")[0].state == "canceled"
+    assert (count(service, Round), count(service, Student), ranked_by_rounds(service)) == (0, 0, 0)
+    assert service.jobs("round")[-1].state == "canceled"
 
 
 def test_without_two_classes_there_is_no_data(service: Service) -> None:
@@ -208,22 +228,40 @@ def features_project() -> Any:
     return Project
 
 
-def test_labels_on_items_without_features_count_too(service: Service) -> None:
+def test_a_round_that_comes_before_the_encoding_encodes_the_pool_itself(service: Service) -> None:
+    project = service.make_project(60)
+    service.label(project, 20)
+    encoding, job = service.waiting("encode"), service.waiting("round")
+    with service.database.write() as session:  # it had begun, and made way
+        begun = jobs.claim(session, encoding.id, "elsewhere:1", service.settings)
+        assert begun is not None
+        jobs.release(session, encoding.id, begun.attempt, "makes way")
+    assert run_job(service.runtime(), "round", job.id, task.run) == "succeeded"
+    with service.database.read() as session:
+        assert features.covered(session, project) == 60
+    assert ranked_by_rounds(service) > 0
+    assert service.work() == ["succeeded"]
+    result = service.jobs("encode")[0].result
+    assert result is not None
+    assert (result["items"], result["encoded"]) == (60, 0)
+
+
+def test_labels_on_items_without_features_count_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.round_inputs.ENCODE_AHEAD_SECONDS", 0.0)
     project = service.make_project(60)
     assert service.label(project, 20) == 20
-    [job] = service.jobs("round")
+    job = service.waiting("round")
     assert run_job(service.runtime(), "round", job.id, task.run) == "succeeded"
     with service.database.read() as session:
         round_ = rounds.get_round(session, project, 1)
         assert features.covered(session, project) == 0
     assert round_.labels > 0
-    assert count(service, QueueEntry) == 0, "only what has features can be ranked"
+    assert ranked_by_rounds(service) == 0, "only what has features can be ranked"
 
     service.work()  # encodes
     service.add_rows(project, [{"text": text_of(i, "again")} for i in range(30)])
     service.label(project, 40)
-    [waiting] = [job.id for job in service.jobs("round") if job.state == "queued"]
-    assert run_job(service.runtime(), "round", waiting, task.run) == "succeeded"
+    assert run_job(service.runtime(), "round", service.waiting("round").id, task.run) == "succeeded"
     with service.database.read() as session:
         assert features.covered(session, project) == 60
         ranked = session.scalars(select(QueueEntry)).all()

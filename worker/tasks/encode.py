@@ -16,7 +16,7 @@ from winnow.db.tables import FeatureShard, Project
 from winnow.errors import NotFound
 from winnow.features import Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext, encode_runs
-from winnow.rounds import request_round_if_labels_wait
+from winnow.rounds import request_round, request_round_if_labels_wait
 from worker.base import Runtime
 from worker.project_encoder import project_encoder
 
@@ -100,6 +100,8 @@ def _finished(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Ta
         if features.covered(session, project.id) < now.next_number:
             return False
         request_round_if_labels_wait(session, now)
+        if now.ranked_round == 0 and now.n_labels == 0:
+            request_round(session, now, forced=False)  # the cold start: the first labels should cover the pool
         context.finish(session, _result(encoder, now.next_number, tally))
     return True
 

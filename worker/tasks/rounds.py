@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,8 @@ def run(runtime: Runtime, context: JobContext) -> None:
     """Train on the labels as they stand, and publish what came of it."""
     started = utcnow()
     snapshot = take_snapshot(runtime, context)
-    if snapshot.class_count() < 2:
-        _no_data(runtime, context, snapshot)
+    if snapshot.project.next_number == 0:
+        _no_data(runtime, context, snapshot, "The pool is empty: add items, then label some of at least two classes.")
         return
     context.progress(0.04, "loading the features")
     data, rows, encoder = load_data(runtime, context, snapshot)
@@ -54,19 +56,24 @@ def run(runtime: Runtime, context: JobContext) -> None:
     result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
     context.flops = result.flops
     if result.state != "trained":
-        _no_data(runtime, context, snapshot, result.reason)
+        _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return
     path = _store(runtime, context, result)
     with runtime.database.write() as session:
         _publish(session, context, snapshot, recipe, result, rows, path, started)
 
 
-def _no_data(runtime: Runtime, context: JobContext, snapshot: Snapshot, reason: str = "") -> None:
-    if not reason:
-        some = snapshot.class_count()
-        reason = f"{'Only one class has' if some else 'No class has'} labels to train on; a student needs two."
+def _no_data(
+    runtime: Runtime, context: JobContext, snapshot: Snapshot, reason: str, cold_start: Sequence[QueueRow] = ()
+) -> None:
+    """End without a student. Where nothing has been ranked yet, the strategy's cold start is the queue of round 0."""
     with runtime.database.write() as session:
         lock_project(session, snapshot.project.id)
+        context.fence(session)
+        project = session.get_one(Project, snapshot.project.id, populate_existing=True)
+        if project.ranked_round == 0:
+            # A cold start ranks without a model: its order means something, the numbers behind it do not.
+            replace_queue(session, project, 0, None, [replace(row, score=None) for row in cold_start])
         answer = {"round": None, "state": "no_data", "student": None, "promoted": False, "reason": reason}
         context.finish(session, answer)
 
