@@ -18,6 +18,9 @@ from typing import IO, Any, Self
 import psutil
 
 START_SECONDS = 60.0
+_ROOT = Path(__file__).resolve().parent.parent
+_LAUNCH = _ROOT / "cli" / "launch.py"
+_SERVE = (sys.executable, "-m", "cli.main", "serve")
 STOP_SECONDS = 12.0
 
 
@@ -52,13 +55,14 @@ class RunningServer:
         began = time.perf_counter()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINNOW_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "serve", *arguments],
+            # It dies with this process, however that ends: a benchmark that was stopped leaves no server behind.
+            [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), *_SERVE, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**inherited, **self._environment},
-            cwd=Path(__file__).resolve().parent.parent,
+            cwd=_ROOT,
         )
         for stream in (self._process.stdout, self._process.stderr):
             assert stream is not None

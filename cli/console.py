@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 _BAR = 30
@@ -22,8 +23,9 @@ def emit(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal something that is not the result."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell the person at the terminal something that is not the result; nothing happens if nobody is there any more."""
+    with suppress(BrokenPipeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.encoders import RawItem
 from models.errors import BadInput
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MIN_SIDE, MAX_SIDE = 8, 32
 MAX_PIXELS = 40_000_000
@@ -67,36 +69,16 @@ def decode_image(item: RawItem, shape: ImageShape) -> FloatArray | None:
     return pixels.reshape(shape.side, shape.side, shape.channels)
 
 
-def _open(item: RawItem) -> Any:
-    """The image in RGB, upright, transparency on white; None where Pillow gives up."""
-    from PIL import Image, ImageOps
+def _open(item: RawItem) -> Image.Image | None:
+    """The image in RGB, read as the predictor reads it; None where Pillow gives up, or it has too many pixels."""
+    from predictor.runtime import open_image
 
     if not isinstance(item, bytes):
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow warns of odd files; they were let in, and are read as well as can be.
-            image: Image.Image = Image.open(io.BytesIO(item))
-            if image.width * image.height > MAX_PIXELS:
-                return None
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-                return _scaled(image)
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
-    except Exception:
-        # Pillow's plugins raise whatever they come upon (OSError, SyntaxError, struct.error, …) on broken files.
+            # Pillow warns of odd files; they were let in, and are read as well as can be.
+            warnings.simplefilter("ignore")
+            return open_image(item, most_pixels=MAX_PIXELS)
+    except ValueError:
         return None
-
-
-def _scaled(image: Any) -> Any:
-    """Sixteen and more bits a pixel, brought to eight: Pillow's own conversion would clip them to white."""
-    from PIL import Image
-
-    pixels = np.asarray(image, dtype=np.float64)
-    top = 65_535 if pixels.max() > 255 else 255
-    return Image.fromarray(np.clip(pixels * (255 / top), 0, 255).astype(np.uint8)).convert("RGB")

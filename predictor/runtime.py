@@ -24,11 +24,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FORMAT = 1
 """Version of the folder's layout that this file reads."""
@@ -40,6 +43,8 @@ FloatArray = npt.NDArray[np.float32]
 _CHUNK = 4096  # items that are turned into arrays at once: memory stays flat however many are handed in
 _CELLS = 32_768  # token cells of one run of a text model: what fits a core's second-level cache
 _IMAGES = 256  # images of one run
+_SETTINGS = {"text": ("rows",), "image": ("mode", "size", "mean", "std"), "features": ()}
+"""What preprocess.json must say for each task."""
 
 
 class BundleError(Exception):
@@ -71,6 +76,8 @@ _WORD = re.compile(f"[{_UNSPACED}{_EMOJI}]|[^\\W_{_UNSPACED}](?:[^\\W_{_UNSPACED
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _FOLD = bytes(c if (c := ord(chr(b).lower())) < 128 and c in _LETTERS else 32 for b in range(256))
 _CACHED_WORDS = 400_000
+_GOLDEN, _MIXER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
+_1, _29, _32 = np.uint64(1), np.uint64(29), np.uint64(32)
 
 
 class _WordHashes(dict[bytes, int]):
@@ -116,13 +123,11 @@ def hash_texts(texts: Sequence[str], rows: int) -> tuple[npt.NDArray[np.int64], 
     total = int(n_words.sum())
     single = np.fromiter(map(_HASHES.__getitem__, chain.from_iterable(split)), np.uint64, total)
     starts = np.cumsum(n_words) - n_words
-    # A pair for each word but the last of its text; the arithmetic is modulo 2**64.
+    # A pair for each word but the last of its text.
     has_next = np.ones(total, bool)
     has_next[(starts + n_words - 1)[n_words > 0]] = False
     left = np.flatnonzero(has_next)
-    pair = single[left] * np.uint64(0x9E3779B97F4A7C15) + single[left + 1 if total else left]
-    pair ^= pair >> np.uint64(29)
-    pair *= np.uint64(0xBF58476D1CE4E5B9)
+    pair = _pairs(single[left], single[left + 1])
     n_pairs = np.maximum(n_words - 1, 0)
     counts = n_words + n_pairs
     out = np.cumsum(counts) - counts
@@ -133,10 +138,28 @@ def hash_texts(texts: Sequence[str], rows: int) -> tuple[npt.NDArray[np.int64], 
     return ids, counts
 
 
+def hash_text(text: str, rows: int) -> npt.NDArray[np.int64]:
+    """What `hash_texts` gives for one text, int64 (t,), without the bookkeeping of many."""
+    single = np.fromiter(map(_HASHES.__getitem__, words(text)), np.uint64)
+    return _buckets(np.concatenate((single, _pairs(single[:-1], single[1:]))), rows)
+
+
+def _pairs(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A hash of each two neighbours; the arithmetic is modulo 2**64."""
+    pair = left * _GOLDEN
+    pair += right
+    pair ^= pair >> _29
+    pair *= _MIXER
+    return pair
+
+
 def _buckets(hashes: npt.NDArray[np.uint64], rows: int) -> npt.NDArray[np.int64]:
     """Scale the upper 32 bits to 1..rows − 1: a multiplication, where a remainder would take five times as long."""
-    scaled = ((hashes >> np.uint64(32)) * np.uint64(rows - 1)) >> np.uint64(32)
-    return scaled.astype(np.int64) + 1
+    scaled = hashes >> _32
+    scaled *= np.uint64(rows - 1)
+    scaled >>= _32
+    scaled += _1
+    return scaled.view(np.int64)
 
 
 def pad(
@@ -154,20 +177,45 @@ def pad(
 # Images ---------------------------------------------------------------------------------------------------------------
 
 
-def decode_image(data: bytes, *, mode: str, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """The pixels of an encoded image as uint8 (channels, height, width), scaled to ``size`` (height, width).
+def open_image(data: bytes, *, most_pixels: float = float("inf")) -> Image.Image:
+    """An encoded image in RGB: upright, transparency on white, sixteen and more bits a pixel brought to eight.
 
-    Raises ValueError where the bytes are no image that pillow can read.
+    Raises ValueError where the bytes are no image that pillow can read, or one of more pixels than ``most_pixels``.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            image: Image.Image = ImageOps.exif_transpose(opened).convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            if opened.width * opened.height > most_pixels:
+                raise ValueError(f"{opened.width} × {opened.height} pixels are too many")
+            image: Image.Image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+                image = _scaled(image)
+            elif image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            return image.convert("RGB")
+    except Exception as error:  # pillow's plugins raise whatever they come upon on broken files
         raise ValueError(f"not a readable image ({error})") from error
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Eight bits a pixel: pillow's own conversion would clip what is above 255 to white."""
+    from PIL import Image
+
+    pixels = np.asarray(image, np.float64)
+    top = 65_535 if pixels.max() > 255 else 255
+    return Image.fromarray(np.clip(pixels * (255 / top), 0, 255).astype(np.uint8))
+
+
+def decode_image(data: bytes, *, mode: str, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """The pixels of an encoded image as uint8 (channels, height, width), scaled to ``size`` (height, width).
+
+    Raises ValueError where the bytes are no image that pillow can read.
+    """
+    image = open_image(data).convert(mode)
     if image.size != (size[1], size[0]):
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        image = image.resize((size[1], size[0]), 2, reducing_gap=2.0)  # 2: bilinear
     pixels = np.asarray(image, np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
@@ -203,7 +251,7 @@ class Predictor:
     ):
         self.labels, self.task = list(labels), task
         self.preprocess, self.manifest = dict(preprocess or {}), dict(manifest or {})
-        if task not in ("text", "image", "features"):
+        if task not in _SETTINGS:
             raise BundleError(f"The bundle reads {task!r} items; this file knows text, image and features.")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -213,7 +261,11 @@ class Predictor:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common base but this
             raise BundleError(f"model.onnx cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
-        self._input = self._session.get_inputs()[0].name
+        self._input, self._output = self._session.get_inputs()[0].name, [self._session.get_outputs()[0].name]
+        self._run_items = {"text": self._run_texts, "image": self._run_images, "features": self._run_features}[task]
+        missing = [name for name in _SETTINGS[task] if name not in self.preprocess]
+        if missing:
+            raise BundleError(f"preprocess.json does not say {', '.join(missing)}.")
         width = self._session.get_outputs()[0].shape[-1]
         if width != len(self.labels):
             raise BundleError(f"labels.json has {len(self.labels)} names, the model {width} outputs.")
@@ -229,7 +281,7 @@ class Predictor:
         """
         probabilities = self.predict_proba(items)
         best = probabilities.argmax(1)
-        rows = np.round(probabilities.astype(np.float64), 6).tolist()
+        rows = probabilities.astype(np.float64).round(6).tolist()
         names = self.labels
         return [
             {"label": names[k], "confidence": row[k], "probabilities": dict(zip(names, row, strict=True))}
@@ -238,25 +290,26 @@ class Predictor:
 
     def predict_proba(self, items: Sequence[Item]) -> FloatArray:
         """Probabilities, float32 (n, classes), in the order of ``labels``."""
-        run = {"text": self._run_texts, "image": self._run_images, "features": self._run_features}[self.task]
         out = np.empty((len(items), len(self.labels)), np.float32)
         for start in range(0, len(items), _CHUNK):
-            run(items[start : start + _CHUNK], start, out[start : start + _CHUNK])
+            self._run_items(items[start : start + _CHUNK], start, out[start : start + _CHUNK])
         return out
 
     def _run(self, batch: npt.NDArray[Any]) -> FloatArray:
-        result: FloatArray = self._session.run(None, {self._input: batch})[0]
+        result: FloatArray = self._session.run(self._output, {self._input: batch})[0]
         return result
 
     def _run_texts(self, items: Sequence[Any], first: int, out: FloatArray) -> None:
         for index, item in enumerate(items):
             if not isinstance(item, str):
                 raise ItemError(first + index, f"this bundle reads texts, not {type(item).__name__}")
-        ids, counts = hash_texts(items, int(self.preprocess["rows"]))
-        starts = np.cumsum(counts) - counts
+        rows_of_table = int(self.preprocess["rows"])
         if len(items) == 1:
-            out[:] = self._run(pad(ids, starts, counts))
+            ids = hash_text(items[0], rows_of_table)
+            out[:] = self._run(ids[None] if len(ids) else np.zeros((1, 1), np.int64))
             return
+        ids, counts = hash_texts(items, rows_of_table)
+        starts = np.cumsum(counts) - counts
         # Texts of like length run together: little padding, and as many at once as the cache holds.
         order = np.argsort(counts, kind="stable")
         begin = 0

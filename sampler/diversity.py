@@ -13,7 +13,7 @@ from sampler.scores import FloatArray, IntArray
 Points = NDArray[np.float32]
 
 _CHUNK_ROWS = 16_384
-_STALE_AT_ONCE = 256
+_STALE_AT_ONCE = 64
 _LLOYD_STEPS = 8
 _START_POINTS = 1_000
 _LARGEST_LLOYD = 8_000_000

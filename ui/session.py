@@ -69,24 +69,57 @@ def open_project(visitor: Visitor) -> Project | None:
     wanted = project_id()
     if wanted is None:
         st.info("Choose a project first.", icon=":material/folder_open:")
+        _to_projects()
         return None
     try:
-        return visitor.client.project(wanted)
+        project = visitor.client.project(wanted)
     except ProblemError as problem:
         if problem.status not in {403, 404}:
             raise
         st.warning("There is no such project, or you are not a member of it.", icon=":material/search_off:")
+        _to_projects()
         return None
+    if project.archived_at is None:
+        return project
+    _archived(visitor, project)
+    return None
+
+
+def _to_projects() -> None:
+    st.page_link(page("projects"), label="All projects", icon=":material/arrow_back:")
+
+
+def _archived(visitor: Visitor, project: Project) -> None:
+    st.warning(
+        "This project is archived: nobody sees or labels it, and 30 days after that it is deleted for good.",
+        icon=":material/inventory_2:",
+    )
+    if st.button("Restore it", type="primary"):
+        with told():
+            visitor.client.update_project(project.id, archived=False)
+            st.rerun()
+    _to_projects()
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Say what the service refused, in words, where the block stands. A lost session is left to the page."""
+def told(**fields: str) -> Iterator[None]:
+    """Say what the service refused, in words, where the block stands. A lost session is left to the page.
+
+    ``fields`` are what the page calls the request's fields: ``new="The new password"``.
+    """
     try:
         yield
     except ProblemError as problem:
         if problem.status == 401:
             raise
-        st.error(problem.sentence, icon=":material/error:")
+        st.error(_in_words(problem, fields), icon=":material/error:")
     except ClientError as error:
         st.error(str(error), icon=":material/cloud_off:")
+
+
+def _in_words(problem: ProblemError, fields: Mapping[str, str]) -> str:
+    """The problem, its fields under the names that the page gives them."""
+    at_fault = [(str(error.get("loc", [""])[-1]), str(error.get("msg", ""))) for error in problem.errors]
+    if not at_fault or any(name not in fields for name, _ in at_fault):
+        return problem.sentence
+    return " ".join(f"{fields[name]} {message.rstrip('.')}." for name, message in at_fault)

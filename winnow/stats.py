@@ -31,6 +31,7 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "freshness": _freshness(session, project),
         "accuracy": _accuracy(session, project, rounds),
         "holdout_labels": project.n_holdout_labels,
+        "holdout_items": project.n_holdout_labels + project.n_open_holdout,
         "agreement": None,
         "labels_saved": None,
         "ledger": totals(session, project.id),

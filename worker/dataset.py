@@ -83,7 +83,8 @@ def _row(line: str, where: str) -> tuple[str, str]:
 
 def _load_npz(path: Path) -> Dataset:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: of a broken file, np.load leaves its own handle open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             missing = {"X", "y"} - set(arrays.files)
             if missing:
                 raise Invalid(f"{path}: no array {' or '.join(sorted(missing))}; it needs X (n, d) and y (n,)")

@@ -68,6 +68,7 @@ class _Worker:
         self._name = workers.worker_name()
         self._stopping = Flag()
         self._seen_at = 0.0
+        self._children: set[int] = set()
         self._ready = False
         self._database = Database(settings.resolved_database_url, pool_size=0)  # see winnow.forking
         self._controller: Any = None
@@ -128,15 +129,41 @@ class _Worker:
         deadline = time.monotonic() + SOFT_STOP_SECONDS
         while self._busy() and time.monotonic() < deadline:
             time.sleep(0.05)
-        pool = getattr(getattr(self._controller, "pool", None), "_pool", None)
-        for process in list(getattr(pool, "_pool", [])):
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+        self._kill_children()
         self._give_back()
         log.info("worker.stopped")
         logging.shutdown()
         sys.stdout.flush()
         os._exit(os.EX_OK)
+
+    def _pids(self) -> set[int]:
+        """The processes of the pool."""
+        pool = getattr(getattr(self._controller, "pool", None), "_pool", None)
+        return {int(process.pid) for process in list(getattr(pool, "_pool", []))}
+
+    def _kill_children(self) -> None:
+        for pid in self._pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _start_afresh(self, dead: set[int]) -> None:
+        """Become a new worker in this process.
+
+        A process that is killed while it waits for work holds the lock of the pool's pipe for ever, and those that
+        take its place wait for it: the pool looks healthy and does nothing.
+        """
+        log.error("worker.child_died", pids=sorted(dead))
+        gone = dead | self._pids()
+        self._kill_children()
+        for pid in gone:
+            with suppress(ChildProcessError):  # the pool may have been faster
+                os.waitpid(pid, 0)
+        with no_fork(), self._database.write() as session:
+            for pid in dead:
+                jobs.release_worker(session, workers.worker_name(child=pid))
+            jobs.release_worker(session, self._name, died=False)
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
     def _busy(self) -> bool:
         with no_fork(), self._database.read() as session:
@@ -150,6 +177,13 @@ class _Worker:
     def _look(self) -> None:
         if self._parent is not None and os.getppid() != self._parent:
             os.kill(os.getpid(), signal.SIGTERM)
+        if self._ready and not self._stopping():
+            before, self._children = self._children, self._pids()
+            dead = {
+                pid for pid in before if pid not in self._children or workers.is_gone(workers.worker_name(child=pid))
+            }
+            if dead:
+                self._start_afresh(dead)
         if self._ready and not self._stopping() and time.monotonic() - self._seen_at >= SEEN_SECONDS:
             self._seen_at = time.monotonic()
             with self._database.write() as session:

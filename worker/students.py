@@ -214,10 +214,12 @@ class StudentStep:
 
     @cached_property
     def _pool(self) -> IntArray:
-        """Rows that may be learned from: labelled, free or in somebody's hands, but never measured ones."""
-        data = self._data
-        rows = np.union1d(np.union1d(data.candidate_rows, data.labeled_rows), data.pending_rows)
-        return np.setdiff1d(rows, data.holdout_rows).astype(np.int64)
+        """Rows that may be learned from: labelled ones and candidates.
+
+        Pending ones are not: some of them may be holdout items that have no label yet.
+        """
+        rows = np.union1d(self._data.candidate_rows, self._data.labeled_rows)
+        return rows.astype(np.int64)
 
     @cached_property
     def _compared(self) -> IntArray:

@@ -32,13 +32,12 @@ def predict(
         student = registry.get_student(session, project.id, body.version or registry.CURRENT)
     items = _items(body.items, RowReader(project, settings, "ignore"))
     predictor = predictors.get(storage, registry.serving_path(student))
+    from predictor import ItemError  # loaded by now; a process that never predicts does without onnxruntime
+
     try:
         found = predictor.predict(items)
-    except ValueError as error:
-        index = getattr(error, "index", None)
-        if index is None:
-            raise
-        raise _invalid([(index, getattr(error, "reason", str(error)))]) from None
+    except ItemError as error:
+        raise _invalid([(error.index, error.reason)]) from None
     return PredictOut(version=student.version, predictions=[PredictedOut(**entry) for entry in found])
 
 

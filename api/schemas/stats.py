@@ -71,6 +71,7 @@ class StatsOut(BaseModel):
     freshness: Freshness
     accuracy: Measured | None
     holdout_labels: int
+    holdout_items: int = Field(description="How many items are held out for measuring, labelled ones included.")
     agreement: None
     labels_saved: None
     ledger: dict[str, Any]

@@ -99,6 +99,9 @@ class Imports:
         if job["state"] != "succeeded":
             return f"{job['state']}: {job['error']}"
         stats = _json(self._owner.get(f"/v1/projects/{self._project}/stats"))
+        name = _json(self._owner.get(f"/v1/projects/{self._project}"))["name"]
+        done_with = {"confirm": name, "purge": "true"}  # its encoding and first ranking would stand before the next one
+        self._owner.delete(f"/v1/projects/{self._project}", params=done_with).raise_for_status()
         found = (job["result"]["created"], stats["items"], stats["labeled"])
         wanted = (self._rows, self._rows, -(-self._rows // 3))
         return None if found == wanted else f"created, there, labelled: {found}, not {wanted}"
@@ -109,7 +112,10 @@ def _kill_worker(
 ) -> dict[str, Any]:
     """Start work, kill the worker (each third time only the process that does the work) somewhere in it, and wait."""
     undisturbed = usual = _seconds_of(owner, work)
-    wrong, recover, ends, jobs = [], [], [], 0
+    wrong: list[str] = []
+    recover: list[float] = []
+    ends: list[float] = []
+    jobs = 0
     while len(recover) < kills and jobs < 5 * kills:
         jobs += 1
         job = work.start()
@@ -120,7 +126,7 @@ def _kill_worker(
             usual = time.perf_counter() - began
         else:
             worker = server.part("worker")
-            victims = worker.children() if len(recover) % 3 == 2 else []
+            victims = _living_children(worker) if len(recover) % 3 == 2 else []
             with suppress(psutil.NoSuchProcess):
                 (victims or [worker])[0].kill()
             killed = time.perf_counter()
@@ -141,6 +147,12 @@ def _kill_worker(
         "ends_p50_s": percentile(ends, 0.5),
         "undisturbed_s": undisturbed,
     }
+
+
+def _living_children(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
+    return []
 
 
 def _seconds_of(owner: httpx.Client, work: Rounds | Imports) -> float:

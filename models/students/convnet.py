@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from models.decoded import DecodedImages
 from models.errors import BadInput
 from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem, Task, unseeded
-from predictor.runtime import decode_image, normalise
+from predictor.runtime import normalise, open_image
 
 _SIZES = (8, 48)  # smallest and largest side that the net sees
 _LOOKED_AT = 256  # images of the pool that decide size, colour, mean and spread
+_DECODED = DecodedImages()
 _WIDTHS = {1: (16,), 2: (16, 32), 3: (8, 16, 32), 4: (8, 16, 32, 48)}  # channels of so many blocks
 
 
@@ -160,7 +161,7 @@ def _decode(items: Sequence[RawItem], mode: str, size: tuple[int, int]) -> NDArr
     out = np.empty((len(items), 1 if mode == "L" else 3, *size), np.uint8)
     for index, data in enumerate(_images(items)):
         try:
-            out[index] = decode_image(data, mode=mode, size=size)
+            out[index] = _DECODED.get(data, mode=mode, size=size)
         except ValueError as error:
             raise BadInput(f"Item {index}: {error}.") from error
     return out
@@ -168,18 +169,15 @@ def _decode(items: Sequence[RawItem], mode: str, size: tuple[int, int]) -> NDArr
 
 def _look_at(images: Sequence[bytes]) -> tuple[str, tuple[int, int]]:
     """Mode and size (height, width) for a pool: colour where any image has some, the median of the sides."""
-    from PIL import Image
-
     coloured, sides = False, []
     for data in images:
         try:
-            with Image.open(io.BytesIO(data)) as image:
-                sides.append((image.height, image.width))
-                if not coloured and image.mode not in ("1", "L", "LA", "I", "F", "I;16"):
-                    pixels = np.asarray(image.convert("RGB"), np.int16)
-                    coloured = bool((np.ptp(pixels, axis=2) > 8).mean() > 0.001)
-        except (OSError, SyntaxError, ValueError) as error:
+            image = open_image(data)
+        except ValueError as error:
             raise BadInput(f"An image of the pool cannot be read: {error}.") from error
+        sides.append((image.height, image.width))
+        if not coloured:
+            coloured = bool((np.ptp(np.asarray(image, np.int16), axis=2) > 8).mean() > 0.001)
     median = np.median(sides, axis=0)
     # Shrink a large image with its proportions kept; the net then needs no more than four blocks.
     median *= min(1.0, _SIZES[1] / median.max())

@@ -144,6 +144,14 @@ def test_files_that_do_not_fit_are_refused(name, content, message, tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize(("make", "missing"), [(text_bundle, "rows"), (image_bundle, "mode, size, mean, std")])
+def test_a_bundle_that_does_not_say_how_to_prepare_items_is_refused(make, missing, tmp_path):
+    make(tmp_path)
+    (tmp_path / "preprocess.json").unlink()
+    with pytest.raises(BundleError, match=f"does not say {missing}"):
+        load(tmp_path)
+
+
 def test_the_memory_of_words_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "_CACHED_WORDS", 50)
     predictor = load(text_bundle(tmp_path))

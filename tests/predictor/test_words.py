@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.runtime import hash_texts, pad, words
+from predictor.runtime import hash_text, hash_texts, pad, words
 
 
 def decoded(text: str) -> list[str]:
@@ -47,6 +47,20 @@ def test_the_rows_of_a_text_do_not_depend_on_its_neighbours(texts):
     alone = [hash_texts([text], 1000)[0] for text in texts]
     assert counts.tolist() == [len(row) for row in alone]
     assert ids.tolist() == [value for row in alone for value in row.tolist()]
+
+
+@pytest.mark.parametrize("text", ["", "?", "one", "two words", "three words 我爱", "again " * 50])
+def test_one_text_by_itself_lands_in_the_same_rows_as_among_others(text):
+    expected, counts = hash_texts(["before it", text, "after"], 5000)
+    start = int(counts[0])
+    assert hash_text(text, 5000).tolist() == expected[start : start + int(counts[1])].tolist()
+
+
+@given(st.text())
+def test_the_way_of_one_text_and_the_way_of_many_agree(text):
+    ids = hash_text(text, 1_000_003)
+    assert ids.dtype == np.int64
+    assert ids.tolist() == hash_texts([text], 1_000_003)[0].tolist()
 
 
 def test_lone_surrogates_are_words_like_others():

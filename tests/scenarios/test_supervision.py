@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from bench.annotators import sign_in
+from bench.annotators import sign_in, wait_job
 from bench.server import RunningServer
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +96,18 @@ def _answers(url: str) -> bool:
     with suppress(httpx.TransportError):
         return httpx.get(url, timeout=5).status_code == 200
     return False
+
+
+def test_jobs_go_on_after_an_idle_process_of_the_worker_was_killed(server, owner):
+    until(lambda: httpx.get(f"{server.url}/readyz").status_code == 200)
+    until(lambda: server.part("worker").children())
+    for child in server.part("worker").children():
+        child.kill()  # it holds the lock of the pool's pipe
+    body = {"name": "after", "task": "text", "labels": ["a", "b"], "settings": {"encoder": "hashed"}}
+    project = owner.post("/v1/projects", json=body).raise_for_status().json()["id"]
+    upload = {"file": ("rows.csv", b"text\none\ntwo\n", "text/csv")}
+    job = owner.post(f"/v1/projects/{project}/imports", files=upload).raise_for_status().json()
+    assert wait_job(owner, job, 60)["result"]["created"] == 2
 
 
 def test_while_the_api_is_away_callers_wait_instead_of_being_refused(server):

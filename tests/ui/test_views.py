@@ -142,7 +142,7 @@ def test_curve_points_leave_out_what_was_not_measured() -> None:
 @pytest.mark.parametrize(
     ("freshness", "line"),
     [
-        ({"round": 0, "next_round_in": 10}, "In random order until the first round, next round in about 10 labels"),
+        ({"round": 0, "next_round_in": 10}, "In random order, first round in about 10 labels"),
         (
             {"round": 12, "labels_behind": 14, "next_round_in": 6},
             "Ranked by round 12, 14 labels behind, next round in about 6 labels",

@@ -129,8 +129,9 @@ def test_a_harmless_student_is_held_less_than_once_in_twenty() -> None:
     assert decisions(loss=0.0) <= 0.05
 
 
-def test_a_loss_of_five_points_is_caught_in_four_rounds_of_five() -> None:
-    assert decisions(loss=0.05) >= 0.8
+def test_a_loss_of_five_points_is_caught_in_seven_rounds_of_ten_and_one_of_seven_nearly_always() -> None:
+    assert decisions(loss=0.05) >= 0.7
+    assert decisions(loss=0.07) >= 0.95
 
 
 def test_a_better_student_is_promoted() -> None:

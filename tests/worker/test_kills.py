@@ -93,6 +93,11 @@ def ended(service: Service, job_id: int) -> bool:
     return job_of(service, job_id).state not in ("queued", "running")
 
 
+def idle(service: Service) -> bool:
+    """Whether everything was done: the encoding, and the cold start after it."""
+    return all(ended(service, job.id) for kind in ("encode", "round") for job in service.jobs(kind))
+
+
 def ask_for_a_round(service: Service, project: int) -> int:
     with service.database.write() as session:
         return rounds.request_round(session, session.get_one(Project, project), forced=True).id
@@ -100,10 +105,10 @@ def ask_for_a_round(service: Service, project: int) -> int:
 
 def test_a_round_that_is_killed_again_and_again(service: Service, worker: Worker) -> None:
     rng = random.Random(20)
-    project = service.make_project(400)
+    project = service.make_project(400, batch_size=1000)
     worker.start()
-    wait_until(lambda: ended(service, service.jobs("encode")[0].id), "the items are encoded")
-    service.label(project, 9)
+    wait_until(lambda: idle(service), "the items are encoded")
+    service.label(project, 30)
     done = ask_for_a_round(service, project)
     wait_until(lambda: ended(service, done), "a round, for its time")
     seconds = (job_of(service, done).finished_at - job_of(service, done).started_at).total_seconds()  # type: ignore[operator]
@@ -121,8 +126,9 @@ def test_a_round_that_is_killed_again_and_again(service: Service, worker: Worker
     assert count(service, Round) == count(service, Student) == 5
     with service.database.read() as session:
         assert {entry.round for entry in session.scalars(select(QueueEntry))} == {5}
-        costs = select(LedgerEntry.job_id).where(LedgerEntry.kind == "round")
-        assert sorted(session.scalars(costs)) == sorted(session.scalars(select(Round.job_id)))
+        trained = session.scalars(select(Round.job_id)).all()
+        costs = select(LedgerEntry.job_id).where(LedgerEntry.job_id.in_(trained))
+        assert sorted(session.scalars(costs)) == sorted(trained)
     folders = {path.split("/")[3] for path in service.storage.list(f"projects/{project}/students")}
     assert len(folders) == 5, "files of attempts that died are swept away"
 
@@ -156,10 +162,10 @@ def test_an_import_that_is_killed_again_and_again(service: Service, worker: Work
 
 
 def test_a_child_that_is_killed_is_replaced(service: Service, worker: Worker) -> None:
-    project = service.make_project(300)
+    project = service.make_project(300, batch_size=1000)
     worker.start()
-    wait_until(lambda: ended(service, service.jobs("encode")[0].id), "the items are encoded")
-    service.label(project, 9)
+    wait_until(lambda: idle(service), "the items are encoded")
+    service.label(project, 30)
     job_id = ask_for_a_round(service, project)
     wait_until(lambda: job_of(service, job_id).progress > 0, "the round has begun")
     [child] = worker.children()
@@ -171,12 +177,26 @@ def test_a_child_that_is_killed_is_replaced(service: Service, worker: Worker) ->
     assert count(service, Round) == 1
 
 
+def test_a_child_that_is_killed_while_it_waits_for_work_is_missed_by_nobody(service: Service, worker: Worker) -> None:
+    project = service.make_project(50, batch_size=1000)
+    worker.start()
+    wait_until(lambda: bool(service.jobs("encode")) and idle(service), "all is done")
+    for _ in range(2):
+        before = {child.pid for child in worker.children()}
+        for child in worker.children():
+            child.kill()
+        wait_until(lambda: bool({child.pid for child in worker.children()} - before), "another child")  # noqa: B023
+        job_id = ask_for_a_round(service, project)
+        wait_until(lambda: ended(service, job_id), "the next job")  # noqa: B023
+        assert job_of(service, job_id).state == "succeeded"
+
+
 def test_sigterm_gives_the_job_back_and_says_goodbye(service: Service, worker: Worker) -> None:
-    project = service.make_project(300)
+    project = service.make_project(300, batch_size=1000)
     worker.start()
     wait_until(lambda: count(service, WorkerSeen) == 1, "the worker is seen")
-    wait_until(lambda: ended(service, service.jobs("encode")[0].id), "the items are encoded")
-    service.label(project, 9)
+    wait_until(lambda: idle(service), "the items are encoded")
+    service.label(project, 30)
     job_id = ask_for_a_round(service, project)
     wait_until(lambda: job_of(service, job_id).progress > 0, "the round has begun")
     assert worker.stop() == 0

@@ -142,6 +142,23 @@ def test_measured_rows_are_neither_trained_on_nor_ranked_whatever_names_them() -
     assert run(leaky).metrics["labels"] == 40
 
 
+def test_the_student_reads_measured_and_pending_rows_to_be_measured_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    import models.distill
+
+    real = models.distill.distil
+    read: list[np.ndarray] = []
+
+    def watched(family: str, items: Any, soft: Any, labeled: Any, y: Any, **options: Any) -> Any:
+        read.extend([*items, *labeled])
+        return real(family, items, soft, labeled, y, **options)
+
+    monkeypatch.setattr(models.distill, "distil", watched)
+    run(make_data(pending_rows=np.array([300, 301]), candidate_rows=np.arange(600)))
+    kept_apart = {X[row].tobytes() for row in [*range(60), 300, 301]}
+    assert len(read) > 400
+    assert not kept_apart & {item.tobytes() for item in read}
+
+
 def test_pending_rows_are_not_ranked() -> None:
     pending = run(make_data(), student="none").rows[:5]
     again = run(make_data(pending_rows=pending), student="none")
@@ -272,7 +289,7 @@ def test_a_student_that_is_worse_is_held_with_the_reason_and_the_next_one_starts
 ) -> None:
     with monkeypatch.context() as patched:
         broken_distil(patched)
-        held = run(make_data(n_labeled=45), after(first))
+        held = run(make_data(n_labeled=45), replace(after(first), rounds_since_cold=4))
     assert held.promoted is False
     assert held.reason.startswith("held: on 60 measured labels")
     assert "agrees with the teacher on" in held.reason

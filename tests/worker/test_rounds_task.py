@@ -180,7 +180,18 @@ def test_checkpoints_are_not_used_when_labels_have_come_since(
     service.label(labeled, 3)
     with service.database.write() as session:
         jobs.release_worker(session, "elsewhere:1")
+    load_step = StoredCheckpoints.load
+    loaded: list[bool] = []
+
+    def watched(checkpoints: StoredCheckpoints, name: str) -> Any:
+        found = load_step(checkpoints, name)
+        loaded.append(found is not None)
+        return found
+
+    monkeypatch.setattr(StoredCheckpoints, "load", watched)
     assert run_job(service.runtime(), "round", job.id, task.run) == "succeeded"
+    assert loaded
+    assert not any(loaded)
     with service.database.read() as session:
         assert rounds.get_round(session, labeled, 1).cutoff == service.standing(labeled)
 

@@ -323,12 +323,14 @@ class Surface {
     const rank = this.shelf.rankedBy ?? (this.stats ? fresh : null);
     const parts = [];
     if (rank) {
-      parts.push(rank.round > 0 ? `ranked by round ${rank.round}` : "in random order until the first round");
+      const newest = Math.max(rank.round, fresh.round ?? 0);
+      parts.push(rank.round > 0 ? `ranked by round ${rank.round}` : "in random order");
+      if (newest > rank.round) parts.push(`round ${newest}'s items come next`);
       const behind = fresh.labels_behind ?? rank.labels_behind;
-      if (rank.round > 0 && behind > 0) parts.push(`${behind} ${behind === 1 ? "label" : "labels"} behind`);
+      if (newest > 0 && newest === rank.round && behind > 0) parts.push(`${behind} ${behind === 1 ? "label" : "labels"} behind`);
       const until = fresh.next_round_in ?? null;
       if (fresh.training) parts.push("a round is running");
-      else if (until !== null && until > 0) parts.push(`next round in about ${until} ${until === 1 ? "label" : "labels"}`);
+      else if (until !== null && until > 0) parts.push(`${newest > 0 ? "next" : "first"} round in about ${until} ${until === 1 ? "label" : "labels"}`);
     }
     const line = parts.join(", ");
     if (this.at.fresh.textContent !== line) this.at.fresh.textContent = line;

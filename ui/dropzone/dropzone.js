@@ -3,6 +3,11 @@
 const POLL_MS = 300;
 const POLL_SLOW_MS = 1500;
 const UNTOUCHED = "";
+const READS = {
+  text: { kinds: ["csv", "tsv", "jsonl"], words: "CSV, TSV or JSONL" },
+  image: { kinds: ["zip", "jsonl", "csv", "tsv"], words: "a ZIP of images, or JSONL" },
+  features: { kinds: ["npz", "csv", "tsv", "jsonl"], words: ".npz, CSV or JSONL" },
+};
 
 class DropZone {
   constructor(root, data, emit) {
@@ -11,13 +16,16 @@ class DropZone {
     this.emit = emit;
     this.at = {};
     for (const node of root.querySelectorAll("[data-at]")) this.at[node.dataset.at] = node;
-    const kinds = { text: "CSV, TSV or JSONL", image: "a ZIP of images, or JSONL", features: ".npz, CSV or JSONL" };
-    this.at.kinds.textContent = `${kinds[data.task] ?? "CSV or JSONL"} — or click to choose one`;
+    this.at.kinds.textContent = `${this.reads.words} — or click to choose one`;
     this.listen();
   }
 
   get base() {
     return `/v1/projects/${encodeURIComponent(this.data.project)}`;
+  }
+
+  get reads() {
+    return READS[this.data.task] ?? READS.text;
   }
 
   listen() {
@@ -67,8 +75,9 @@ class DropZone {
       this.fail("This file could not be read. Is it still where it was?");
       return;
     }
-    if (preview.kind === null) {
-      this.fail("Winnow reads CSV, TSV, JSONL, ZIP (images) and NPZ files. This name ends in none of these.");
+    if (!this.reads.kinds.includes(preview.kind)) {
+      const what = { text: "texts", image: "images", features: "feature vectors" }[this.data.task] ?? "items";
+      this.fail(`${file.name} cannot be read here: this project takes ${what} from ${this.reads.words}.`);
       return;
     }
     if (file.size === 0) {

@@ -15,7 +15,7 @@ def labeling(visitor: Visitor) -> None:
     project = open_project(visitor)
     if project is None:
         return
-    first_password(visitor)
+    first_password(visitor, folded=True)
     if project.role == "viewer":
         st.info("You may look at this project, but not label in it. Its manager can change that.")
         return

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
+from client import Project
 from ui.session import Visitor, open_project, told
+from ui.views.sidebar import escape
 
 _ROLES = {
     "annotator": "annotator — labels",
@@ -19,27 +24,40 @@ def members(visitor: Visitor) -> None:
     if project is None:
         return
     st.title("Members")
-    with told():
+    listed = st.container()
+    _add(visitor, project)
+    with listed, told():  # filled last, so that it has whoever was just added
         for member in visitor.client.members(project.id):
-            who, part, button = st.columns([4, 2, 1], vertical_alignment="center")
-            who.text(str(member["email"]))
-            part.caption(str(member["role"]))
-            if button.button("Remove", key=f"remove-{member['id']}", disabled=member["id"] == visitor.me.id):
-                visitor.client.remove_member(project.id, member["id"])
-                st.rerun()
+            _row(visitor, project, member)
+
+
+def _row(visitor: Visitor, project: Project, member: Mapping[str, Any]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{escape(str(member['email']))}  \n:gray[{escape(str(member['role']))}]", width="stretch")
+        if st.button("Remove", key=f"remove-{member['id']}", disabled=member["id"] == visitor.me.id):
+            visitor.client.remove_member(project.id, member["id"])
+            st.rerun()
+
+
+def _add(visitor: Visitor, project: Project) -> None:
     st.subheader("Add somebody")
-    st.caption("They need an account here: the owner makes one with `winnow user add EMAIL`, or below.")
-    with st.form("member", clear_on_submit=True, border=False):
+    owner = visitor.me.role == "owner"
+    if not owner:
+        st.caption("They need an account here: the owner can make one.")
+    with st.form("member", border=False):
         email_box, role_box = st.columns([3, 2])
         email = email_box.text_input("E-mail")
         role = role_box.selectbox("Role", list(_ROLES), format_func=_ROLES.__getitem__)
-        make = visitor.me.role == "owner" and st.checkbox("Make an account for this address")
+        make = owner and st.checkbox("Make an account for this address: they have none here yet")
         sent = st.form_submit_button("Add", type="primary")
-    if sent and email.strip():
-        with told():
-            password = visitor.client.create_user(email.strip()).password if make else None
-            visitor.client.add_member(project.id, email.strip(), role)
-            if password is None:
-                st.rerun()
-            st.success(f"{email.strip()} can sign in with this password. It is not shown again:")
-            st.code(password, language=None)
+    address = email.strip()
+    if not sent or not address:
+        return
+    with told(email="This address", role="The role"):
+        password = visitor.client.create_user(address).password if make else None
+        visitor.client.add_member(project.id, address, role)
+        if password is None:
+            st.success(f"{escape(address)} is a member now.")
+            return
+        st.success(f"{escape(address)} can sign in with this password. It is not shown again:")
+        st.code(password, language=None)

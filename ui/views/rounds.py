@@ -37,7 +37,7 @@ def _live(visitor: Visitor, project: Project) -> None:
         _numbers(stats)
         _train_now(visitor, project, stats)
         st.subheader("Learning curve", anchor=False)
-        _curve(stats)
+        _curve(project, stats)
         st.subheader("Rounds", anchor=False)
         if done:
             st.table([_row(entry) for entry in done[:_ROUNDS_SHOWN]], border="horizontal", hide_index=True)
@@ -63,7 +63,7 @@ def _numbers(stats: Mapping[str, Any]) -> None:
             st.metric(name.capitalize(), f"{stats[name]:,}", border=True, width=150, height="stretch")
         value = percent(accuracy["value"]) if accuracy else "—"
         st.metric(
-            "Accuracy", value, word, delta_color="off", delta_arrow="off", border=True, width=220, height="stretch"
+            "Accuracy", value, word, delta_color="off", delta_arrow="off", border=True, width=190, height="stretch"
         )
 
 
@@ -83,16 +83,24 @@ def _train_now(visitor: Visitor, project: Project, stats: Mapping[str, Any]) -> 
                 st.info(str((job.result or {}).get("reason") or "There is nothing to train on yet."))
 
 
-def _curve(stats: Mapping[str, Any]) -> None:
+def _curve(project: Project, stats: Mapping[str, Any]) -> None:
     points = curve_points(stats.get("learning_curve") or [])
-    if not points:
+    if not points and project.settings.get("holdout") is False:
+        st.info("Not measured: this project holds out no items to measure on.", icon=":material/straighten:")
+    elif not points and int(stats.get("holdout_items") or 0) < _MEASURABLE:
+        st.info(
+            "Not measurable: this project is too small to set items aside for measuring. Add more data, or bring your "
+            "own test set: labeled rows with `test` in a column `split`.",
+            icon=":material/straighten:",
+        )
+    elif not points:
         st.info(
             f"Not yet measurable: accuracy is measured on labels of held-out items, which are mixed in unnoticed while "
             f"you label. {int(stats.get('holdout_labels') or 0)} of at least {_MEASURABLE} are there.",
             icon=":material/hourglass_top:",
         )
-        return
-    curve(points, "Accuracy of the student on held-out items, with its 95 % interval")
+    else:
+        curve(points, "Accuracy of the student on held-out items, with its 95 % interval")
 
 
 def curve_points(rows: Sequence[Mapping[str, Any]]) -> list[CurvePoint]:
@@ -112,7 +120,7 @@ def curve_points(rows: Sequence[Mapping[str, Any]]) -> list[CurvePoint]:
 def freshness_line(freshness: Mapping[str, Any]) -> str:
     """How fresh the order of the items is, in words."""
     ranked = int(freshness.get("round") or 0)
-    parts = [f"Ranked by round {ranked}" if ranked else "In random order until the first round"]
+    parts = [f"Ranked by round {ranked}" if ranked else "In random order"]
     behind = int(freshness.get("labels_behind") or 0)
     if ranked and behind:
         parts.append(f"{behind} {'label' if behind == 1 else 'labels'} behind")
@@ -120,7 +128,7 @@ def freshness_line(freshness: Mapping[str, Any]) -> str:
     if freshness.get("training"):
         parts.append("a round is running")
     elif until:
-        parts.append(f"next round in about {until} {'label' if until == 1 else 'labels'}")
+        parts.append(f"{'next' if ranked else 'first'} round in about {until} {'label' if until == 1 else 'labels'}")
     return ", ".join(parts)
 
 

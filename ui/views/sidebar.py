@@ -24,11 +24,17 @@ def sidebar(visitor: Visitor, pages: Mapping[str, Any], icons: Mapping[str, str]
         if opened is not None:
             st.divider()
             st.markdown(f"**{escape(opened.name)}**")
-            for path in (*_EVERYBODY, *(_MANAGERS if opened.role == "manager" else ())):
+            for path in _paths(opened):
                 st.page_link(pages[path], icon=icons[path], query_params={"project": opened.id})
         st.divider()
         st.page_link(pages["account"], label=visitor.me.email, icon=icons["account"])
         sign_out_button()
+
+
+def _paths(project: Project) -> tuple[str, ...]:
+    if project.archived_at is not None:
+        return ()
+    return (*_EVERYBODY, *_MANAGERS) if project.role == "manager" else _EVERYBODY
 
 
 def escape(text: str) -> str:

@@ -26,6 +26,8 @@ CHUNK = 256
 SHARD_SECONDS = 1.0
 SHARD_ROWS = 8_192
 
+#: So many encoded rows are enough for a round to learn over and to choose from.
+ENOUGH_AHEAD = 2_000
 #: Writes down, in the transaction that publishes a shard, how far the work is; raises where the attempt was overtaken.
 Keep = Callable[[Session, float, str], None]
 
@@ -61,19 +63,23 @@ def run(runtime: Runtime, context: JobContext) -> None:
 def encode_ahead(runtime: Runtime, context: JobContext, encoder: Encoder, seconds: float) -> None:
     """Encode for a round, for about ``seconds`` at most: without features there is little to distil over and to rank.
 
-    What an encode job of another process is at is left to it, and waited for.
+    Once there are `ENOUGH_AHEAD` rows it is a fifth of that: rounds that follow each other at once must not keep the
+    pool from being encoded, and should not take long either. What an encode job of another process is at is left to
+    it, and waited for.
     """
-    until = time.monotonic() + seconds
+    began = time.monotonic()
 
     def keep(session: Session, _progress: float, message: str) -> None:
         context.fence(session, progress=0.03, message=message)
 
-    while time.monotonic() < until:
+    while True:
         project = _project(runtime, context)
         with runtime.database.read() as session:
-            if features.covered(session, project.id) >= project.next_number:
-                return
+            covered = features.covered(session, project.id)
             elsewhere = encode_runs(session, project.id)
+        limit = seconds if covered < ENOUGH_AHEAD else seconds / 5
+        if covered >= project.next_number or time.monotonic() - began >= limit:
+            return
         if elsewhere:
             time.sleep(0.1)
         else:

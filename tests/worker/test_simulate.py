@@ -1,0 +1,236 @@
+"""Simulations: the contract's output, and that labels nobody asked for reach nothing but the scoring."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sampler.errors import UnknownStrategy
+from sampler.strategies import strategy_names
+from winnow.errors import Invalid
+from worker.dataset import Dataset
+from worker.simulate import SimulateOptions, simulate
+
+FAST = SimulateOptions(batch=8, budget=32, seeds=2, student="none")
+
+
+def features(n: int, seed: int, n_classes: int = 3) -> Dataset:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, n)
+    X = np.eye(n_classes, 5)[y] * 2.0 + rng.normal(scale=0.7, size=(n, 5))
+    return Dataset("features", X.astype(np.float32), tuple("xyz"[c] for c in y))
+
+
+POOL, TEST = features(200, 0), features(90, 1)
+
+
+def texts(n: int, seed: int) -> Dataset:
+    words = (("river", "water", "boat", "fish"), ("engine", "wheel", "road", "fuel"))
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    return Dataset("text", [" ".join(rng.choice(words[c], 3)) for c in y], tuple(("wet", "dry")[c] for c in y))
+
+
+@pytest.fixture(scope="module")
+def outcome() -> dict[str, Any]:
+    return simulate(POOL, TEST, FAST)
+
+
+def queries(outcome: dict[str, Any]) -> list[list[list[int]]]:
+    return [run["queries"] for run in outcome["seeds"]]
+
+
+def test_the_output_is_that_of_the_contract(outcome: dict[str, Any]) -> None:
+    assert set(outcome) == {
+        "strategy", "encoder", "n_pool", "n_test", "n_classes", "full_pool_accuracy", "seeds", "baseline",
+        "labels_to", "area_under_curve",
+    }  # fmt: skip
+    assert (outcome["strategy"], outcome["encoder"]) == ("auto", "none")
+    assert (outcome["n_pool"], outcome["n_test"], outcome["n_classes"]) == (200, 90, 3)
+    assert 0.8 < outcome["full_pool_accuracy"] <= 1.0
+    assert set(outcome["labels_to"]) == {"0.95", "0.98"}
+    assert set(outcome["labels_to"]["0.95"]) == {"threshold", "strategy", "baseline", "saved", "censored"}
+    assert set(outcome["area_under_curve"]) == {"strategy", "baseline"}
+    assert set(outcome["baseline"]) == {"strategy", "features", "seeds"}
+    assert outcome["baseline"]["strategy"] == "random"
+    for arm in (outcome["seeds"], outcome["baseline"]["seeds"]):
+        assert [run["seed"] for run in arm] == [0, 1]
+        for run in arm:
+            assert set(run) == {
+                "seed", "labels", "accuracy", "macro_f1", "student_accuracy", "queries", "round_seconds",
+                "rank_seconds",
+            }  # fmt: skip
+            assert run["labels"] == [8, 16, 24, 32]
+            assert {len(run[name]) for name in ("accuracy", "macro_f1", "round_seconds", "rank_seconds")} == {4}
+            assert [len(batch) for batch in run["queries"]] == [8, 8, 8, 8]
+            assert run["student_accuracy"] is None
+    json.dumps(outcome, allow_nan=False)
+
+
+def test_no_row_is_asked_for_twice(outcome: dict[str, Any]) -> None:
+    for arm in (outcome["seeds"], outcome["baseline"]["seeds"]):
+        for run in arm:
+            rows = [row for batch in run["queries"] for row in batch]
+            assert len(set(rows)) == 32
+            assert min(rows) >= 0
+            assert max(rows) < 200
+
+
+def test_thresholds_areas_and_crossings_follow_from_the_curves(outcome: dict[str, Any]) -> None:
+    full = outcome["full_pool_accuracy"]
+    assert outcome["labels_to"]["0.98"]["threshold"] == pytest.approx(0.98 * full)
+    mean = np.mean([run["accuracy"] for run in outcome["seeds"]], axis=0)
+    assert outcome["area_under_curve"]["strategy"] == pytest.approx(mean.mean())
+
+
+def test_seeds_differ_and_repeat(outcome: dict[str, Any]) -> None:
+    again = simulate(POOL, TEST, FAST)
+    assert queries(again) == queries(outcome)
+    assert [run["accuracy"] for run in again["seeds"]] == [run["accuracy"] for run in outcome["seeds"]]
+    assert queries(outcome)[0] != queries(outcome)[1]
+    assert outcome["baseline"]["seeds"][0]["queries"] != queries(outcome)[0]
+
+
+def others_permuted(pool: Dataset, asked: set[int], seed: int) -> Dataset:
+    """The pool with the labels that were not asked for dealt out anew."""
+    rng = np.random.default_rng(seed)
+    labels = list(pool.labels)
+    others = [row for row in range(len(labels)) if row not in asked]
+    for row, source in zip(others, rng.permutation(others), strict=True):
+        labels[row] = pool.labels[source]
+    return replace(pool, labels=tuple(labels))
+
+
+@pytest.mark.parametrize("strategy", strategy_names())
+def test_labels_that_were_not_asked_for_change_no_query(strategy: str) -> None:
+    options = replace(FAST, strategy=strategy, seeds=1, baseline="none", noise=0.1)
+    before = simulate(POOL, TEST, options)
+    asked = {row for batch in before["seeds"][0]["queries"] for row in batch}
+    after = simulate(others_permuted(POOL, asked, seed=3), TEST, options)
+    assert queries(after) == queries(before)
+    assert after["seeds"][0]["accuracy"] == before["seeds"][0]["accuracy"]
+    assert after["full_pool_accuracy"] != before["full_pool_accuracy"]
+
+
+@pytest.mark.parametrize("ranker", ["teacher", "student"])
+def test_nor_do_they_with_a_student_and_nor_do_test_labels(ranker: str) -> None:
+    options = replace(FAST, student="auto", ranker=ranker, seeds=1, baseline="none", budget=24)
+    before = simulate(POOL, TEST, options)
+    asked = {row for batch in before["seeds"][0]["queries"] for row in batch}
+    pool = others_permuted(POOL, asked, seed=3)
+    test = replace(TEST, labels=tuple(np.random.default_rng(5).permutation(TEST.labels).tolist()))
+    after = simulate(pool, test, options)
+    assert queries(after) == queries(before)
+    assert after["seeds"][0]["accuracy"] != before["seeds"][0]["accuracy"]
+
+
+def test_a_label_that_was_asked_for_does_change_queries(outcome: dict[str, Any]) -> None:
+    """The control of the tests above: answers do reach the ranking."""
+    first = queries(outcome)[0][0]
+    labels = list(POOL.labels)
+    for row in first:
+        labels[row] = {"x": "y", "y": "z", "z": "x"}[labels[row]] if row % 2 else labels[row]
+    options = replace(FAST, strategy="margin")
+    assert queries(simulate(replace(POOL, labels=tuple(labels)), TEST, options)) != queries(
+        simulate(POOL, TEST, options)
+    )
+
+
+def test_noise_makes_answers_wrong_and_the_model_worse() -> None:
+    clean = simulate(POOL, TEST, replace(FAST, strategy="random", seeds=3, baseline="none"))
+    noisy = simulate(POOL, TEST, replace(FAST, strategy="random", seeds=3, baseline="none", noise=0.45))
+    assert noisy["area_under_curve"]["strategy"] < clean["area_under_curve"]["strategy"] - 0.05
+    assert noisy["full_pool_accuracy"] == clean["full_pool_accuracy"]
+    assert queries(noisy)[0][0] == queries(clean)[0][0]
+
+
+def test_an_initial_batch_of_another_size_comes_from_the_cold_start() -> None:
+    run = simulate(POOL, TEST, replace(FAST, initial=5, budget=20, seeds=1, baseline="none"))["seeds"][0]
+    assert run["labels"] == [5, 13, 20]
+    assert [len(batch) for batch in run["queries"]] == [5, 8, 7]
+
+
+def test_a_budget_beyond_the_pool_ends_with_the_pool() -> None:
+    small = replace(POOL, items=POOL.items[:30], labels=POOL.labels[:30])
+    run = simulate(small, TEST, replace(FAST, budget=400, seeds=1, baseline="none"))["seeds"][0]
+    assert run["labels"] == [8, 16, 24, 30]
+    assert sorted(row for batch in run["queries"] for row in batch) == list(range(30))
+
+
+def test_a_first_batch_of_one_class_is_scored_as_that_class() -> None:
+    labels = tuple("x" if row < 190 else "y" for row in range(200))
+    outcome = simulate(
+        replace(POOL, labels=labels), replace(TEST, labels=("x",) * 60 + ("y",) * 30),
+        replace(FAST, strategy="random", batch=2, budget=4, seeds=1, baseline="none", student="auto"),
+    )  # fmt: skip
+    run = outcome["seeds"][0]
+    assert run["accuracy"][0] == run["student_accuracy"][0] == pytest.approx(60 / 90)
+
+
+def test_a_class_that_only_the_test_file_has_is_never_right() -> None:
+    test = replace(TEST, labels=(*TEST.labels[:60], *(["new"] * 30)))
+    outcome = simulate(POOL, test, replace(FAST, seeds=1, baseline="none"))
+    assert outcome["n_classes"] == 3
+    assert outcome["full_pool_accuracy"] <= 60 / 90
+
+
+def test_texts_go_through_an_encoder_and_a_student_and_a_baseline_may_be_left_out() -> None:
+    said: list[tuple[float, str]] = []
+    options = replace(FAST, student="auto", encoder="hashed", seeds=1, budget=24, baseline="none")
+    outcome = simulate(texts(150, 0), texts(60, 1), options, lambda share, message: said.append((share, message)))
+    assert outcome["encoder"] == "hashed"
+    assert outcome["baseline"] is None
+    assert outcome["area_under_curve"]["baseline"] is None
+    assert len(outcome["seeds"][0]["student_accuracy"]) == 3
+    assert outcome["seeds"][0]["student_accuracy"][-1] > 0.8
+    assert [share for share, _ in said] == sorted(share for share, _ in said)
+    assert said[-1][0] == 1.0
+
+
+def test_same_baseline_features_are_raw_ones_as_long_as_no_strategy_brings_others() -> None:
+    options = replace(FAST, seeds=1, budget=16)
+    raw, same = simulate(POOL, TEST, options), simulate(POOL, TEST, replace(options, baseline_features="same"))
+    assert (raw["baseline"]["features"], same["baseline"]["features"]) == ("raw", "same")
+    assert raw["baseline"]["seeds"][0]["accuracy"] == same["baseline"]["seeds"][0]["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("batch", 0), ("budget", 0), ("seeds", 0), ("initial", 0), ("noise", 1.0), ("noise", -0.1),
+        ("baseline", "margin"), ("baseline_features", "smooth"), ("student", "bert"), ("ranker", "me"),
+    ],
+)  # fmt: skip
+def test_options_that_mean_nothing_are_refused_by_name(option: str, value: Any) -> None:
+    with pytest.raises(Invalid, match=f"^{option}:"):
+        SimulateOptions(**{option: value})
+
+
+def test_an_unknown_strategy_is_refused() -> None:
+    with pytest.raises(UnknownStrategy, match="'best'"):
+        SimulateOptions(strategy="best")
+
+
+def test_ranking_by_a_student_that_is_not_trained_is_refused() -> None:
+    with pytest.raises(Invalid, match="no student to rank with"):
+        SimulateOptions(ranker="student", student="none")
+
+
+@pytest.mark.parametrize(
+    ("pool", "test", "changes", "why"),
+    [
+        (POOL, texts(20, 0), {}, "of one kind"),
+        (replace(POOL, labels=("x",) * 200), TEST, {}, "only one class"),
+        (POOL, Dataset("features", np.ones((4, 3), np.float32), ("x",) * 4), {}, "5 features a row, the test file 3"),
+        (POOL, TEST, {"encoder": "minilm"}, "cannot be applied"),
+    ],
+)
+def test_files_that_do_not_go_together_are_refused(
+    pool: Dataset, test: Dataset, changes: dict[str, str], why: str
+) -> None:
+    with pytest.raises(Invalid, match=why):
+        simulate(pool, test, replace(FAST, **changes))
