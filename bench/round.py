@@ -33,7 +33,7 @@ def measure(rows: int, labels: int) -> dict[str, Any]:
     if first.teacher is None or first.student is None:
         raise RuntimeError(f"the round did not train: {first.reason}")
     previous = PreviousRound(
-        first.teacher.arrays(), first.student.arrays(), first.student.family, pool.class_names, **_carried(first.carry)
+        first.teacher.arrays(), first.student.arrays(), first.student.family, pool.class_names, **first.carry
     )
     run("warm", labels + _NEW_LABELS, previous)
     steps = sorted({step for _, result, _ in found for step in result.timings})
@@ -50,7 +50,3 @@ def measure(rows: int, labels: int) -> dict[str, Any]:
             for name, result, seconds in found
         ],
     }
-
-
-def _carried(carry: dict[str, Any]) -> dict[str, Any]:
-    return {name: carry[name] for name in ("rounds_since_cold", "cold_agreement") if name in carry}

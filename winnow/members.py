@@ -23,7 +23,7 @@ def add_member(session: Session, project_id: int, email: str, role: str) -> tupl
         raise Invalid.field("role", f"must be one of {', '.join(PROJECT_ROLES)}")
     user = session.scalar(select(User).where(User.email == normalize_email(email), User.disabled_at.is_(None)))
     if user is None:
-        raise Invalid.field("email", "is nobody's here; the owner adds people with POST /v1/users")
+        raise Invalid.field("email", "is nobody's here yet; the owner makes them an account first")
     lock_project(session, project_id)
     member = session.get(Member, (project_id, user.id), populate_existing=True)
     if member is None:

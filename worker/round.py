@@ -45,6 +45,7 @@ __all__ = [
 
 _CHUNK_ROWS = 16_384
 _NOTES = "__notes__"
+_NO_CARRY = {"rounds_since_cold": 0, "cold_agreement": None, "cold_labels": 0}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).
 _FIT_STEPS, _CHOICE_STEPS = 100, 5 * 6 * 40
 
@@ -155,7 +156,7 @@ class _Round:
             metrics=metrics,
             timings={name: round(seconds, 4) for name, seconds in self._timings.items()},
             flops=self._flops,
-            carry=trained.carry if trained else {"rounds_since_cold": 0, "cold_agreement": None},
+            carry=trained.carry if trained else dict(_NO_CARRY),
             teacher=teacher,
             student=trained.student if trained else None,
         )
@@ -197,7 +198,7 @@ class _Round:
             metrics={"labels": len(self._y), "accuracy": None, "note": reason},
             timings={name: round(seconds, 4) for name, seconds in self._timings.items()},
             flops=0.0,
-            carry={"rounds_since_cold": 0, "cold_agreement": None},
+            carry=dict(_NO_CARRY),
         )
 
     def _teacher(self) -> LogisticTeacher:

@@ -74,6 +74,7 @@ class PreviousRound:
         class_names: The classes that it knew, in its order.
         rounds_since_cold: `RoundResult.carry`'s: rounds since a student was trained from scratch.
         cold_agreement: `RoundResult.carry`'s: how well that one agreed with its teacher.
+        cold_labels: `RoundResult.carry`'s: how many labels it learned from.
     """
 
     teacher: Arrays | None = None
@@ -82,6 +83,7 @@ class PreviousRound:
     class_names: tuple[str, ...] = ()
     rounds_since_cold: int = 0
     cold_agreement: float | None = None
+    cold_labels: int = 0
 
 
 class Checkpoints(Protocol):
@@ -128,7 +130,8 @@ class RoundResult:
         metrics: JSON: see `worker.measure.measured`.
         timings: Seconds of each step.
         flops: Of training, estimated.
-        carry: JSON for the next round's `PreviousRound`: ``rounds_since_cold`` and ``cold_agreement``.
+        carry: JSON for the next round's `PreviousRound`: ``rounds_since_cold``, ``cold_agreement`` and
+            ``cold_labels``.
         teacher: The trained teacher.
         student: The trained student.
     """

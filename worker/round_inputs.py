@@ -227,6 +227,7 @@ def _previous(runtime: Runtime, last: Student, current: Student | None) -> Previ
         class_names=tuple(carry["class_names"]),
         rounds_since_cold=carry.get("rounds_since_cold", 0),
         cold_agreement=carry.get("cold_agreement"),
+        cold_labels=carry.get("cold_labels", 0),
     )
     if current is None:
         return previous

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PARTED = 0.02
 """A warm student that agrees with its teacher by this much less than the last cold one did is trained afresh."""
+_REGROWTH = 1.3
+"""When labels have grown by this since the last cold start the teacher is another one: a short warm one lags behind."""
 _LEAST_APART = 500  # in a smaller pool the rows of the comparison are learned from too
 
 
@@ -110,7 +112,8 @@ class StudentStep:
             return None
         if previous.class_names != self._data.class_names:
             return None
-        return None if previous.rounds_since_cold + 1 >= self._recipe.cold_every else previous.student
+        grown = len(self._data.y) >= _REGROWTH * previous.cold_labels
+        return None if grown or previous.rounds_since_cold + 1 >= self._recipe.cold_every else previous.student
 
     def _distil(
         self,
@@ -182,7 +185,12 @@ class StudentStep:
         if not promoted:
             since = self._recipe.cold_every  # warm training from the current student led nowhere: start afresh
         before = self._previous.cold_agreement if self._previous else None
-        return {"rounds_since_cold": since, "cold_agreement": agreement if cold else before}
+        labels = self._previous.cold_labels if self._previous and not cold else len(self._data.y)
+        return {
+            "rounds_since_cold": since,
+            "cold_agreement": agreement if cold else before,
+            "cold_labels": labels,
+        }
 
     def _current(self) -> Callable[[IntArray], FloatArray] | None:
         from models.students.student import Student

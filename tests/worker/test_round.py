@@ -253,11 +253,18 @@ def test_a_second_round_is_warm_and_the_fifth_after_a_cold_one_is_cold(first: Ro
     assert first.metrics["cold"] is True
     assert first.carry["rounds_since_cold"] == 0
     assert warm.metrics["cold"] is False
-    assert warm.carry == {"rounds_since_cold": 1, "cold_agreement": first.carry["cold_agreement"]}
+    assert warm.carry == {**first.carry, "rounds_since_cold": 1}
     assert warm.metrics["harm"].keys() == {"measured", "agreement", "exploration"}
     late = run(make_data(n_labeled=45), replace(after(first), rounds_since_cold=4))
     assert late.metrics["cold"] is True
     assert late.carry["rounds_since_cold"] == 0
+
+
+def test_labels_that_have_grown_by_a_third_make_a_cold_start(first: RoundResult) -> None:
+    assert first.carry["cold_labels"] == 40
+    grown = run(make_data(n_labeled=52), after(first))
+    assert grown.metrics["cold"] is True
+    assert grown.carry["cold_labels"] == 52
 
 
 def test_a_warm_student_that_has_drifted_from_its_teacher_is_trained_afresh(first: RoundResult) -> None:

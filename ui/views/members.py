@@ -33,7 +33,9 @@ def members(visitor: Visitor) -> None:
 
 def _row(visitor: Visitor, project: Project, member: Mapping[str, Any]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{escape(str(member['email']))}  \n:gray[{escape(str(member['role']))}]", width="stretch")
+        with st.container(gap=None):
+            st.text(str(member["email"]))
+            st.caption(escape(str(member["role"])))
         if st.button("Remove", key=f"remove-{member['id']}", disabled=member["id"] == visitor.me.id):
             visitor.client.remove_member(project.id, member["id"])
             st.rerun()
@@ -57,7 +59,7 @@ def _add(visitor: Visitor, project: Project) -> None:
         password = visitor.client.create_user(address).password if make else None
         visitor.client.add_member(project.id, address, role)
         if password is None:
-            st.success(f"{escape(address)} is a member now.")
+            st.success(f"`{address}` is a member now.")
             return
-        st.success(f"{escape(address)} can sign in with this password. It is not shown again:")
+        st.success(f"`{address}` can sign in with this password. It is not shown again:")
         st.code(password, language=None)

@@ -7,13 +7,23 @@ from typing import Any
 import streamlit as st
 
 from client import Project
-from ui.session import Visitor, go, open_project, told
+from ui.session import Visitor, open_project, told
 from ui.views.new_project import label_lines
 
 _STRATEGIES = [
     "auto", "random", "least_confidence", "margin", "entropy", "committee", "kmeans", "coreset", "typiclust",
     "clustered_margin",
 ]  # fmt: skip
+
+_FIELDS = {
+    "name": "The name",
+    "guidelines": "The guidelines",
+    "labels": "The labels",
+    "strategy": "The query strategy",
+    "batch_size": "Labels per round",
+    "overlap": "People per item",
+    "lease_seconds": "Seconds that an item is held",
+}
 
 
 def project_settings(visitor: Visitor) -> None:
@@ -63,7 +73,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
     added = [label for label in label_lines(more) if label not in project.class_names]
     if added:
         changes["labels"] = [*project.labels, *added]
-    with told():
+    with told(**_FIELDS):
         visitor.client.update_project(project.id, **changes)
         st.session_state["settings_saved"] = "Saved."
         st.rerun()
@@ -85,4 +95,4 @@ def _archive(visitor: Visitor, project: Project) -> None:
         visitor.client.delete_project(project.id, confirm=typed)
         archived = True
     if archived:
-        go("projects")
+        st.rerun()  # the page then says what that means, and how to take it back

@@ -63,7 +63,7 @@ def _numbers(stats: Mapping[str, Any]) -> None:
             st.metric(name.capitalize(), f"{stats[name]:,}", border=True, width=150, height="stretch")
         value = percent(accuracy["value"]) if accuracy else "—"
         st.metric(
-            "Accuracy", value, word, delta_color="off", delta_arrow="off", border=True, width=190, height="stretch"
+            "Accuracy", value, word, delta_color="off", delta_arrow="off", border=True, width=175, height="stretch"
         )
 
 
