@@ -53,6 +53,20 @@ def test_a_csv_becomes_a_project_and_its_first_item_is_labeled_while_encoding_st
     assert owner.project(project).class_names == ["spam", "ham"]
 
 
+def test_a_file_of_another_kind_is_refused_before_it_is_sent(
+    page: Page, ui: UiProcess, owner: Client, tmp_path: Path
+) -> None:
+    project = new_project(page, ui, "no pictures", "a\nb")
+    pictures = tmp_path / "pictures.zip"
+    pictures.write_bytes(b"PK")
+    drop(page, pictures)
+    expect(page.locator(".dropzone .error")).to_have_text(
+        "pictures.zip cannot be read here: this project takes texts from CSV, TSV or JSONL."
+    )
+    expect(page.get_by_role("button", name="Import", exact=True)).to_be_hidden()
+    assert owner.stats(project)["items"] == 0
+
+
 def test_rows_that_cannot_be_used_are_counted_and_explained(
     page: Page, ui: UiProcess, owner: Client, tmp_path: Path
 ) -> None:

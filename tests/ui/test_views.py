@@ -60,7 +60,7 @@ class TestPages:
     ) -> None:
         project = make_project(["one", "two"])
         page.goto(f"{ui.url}/rounds?project={project.id}")
-        expect(page.get_by_text("Not yet measurable:")).to_be_visible()
+        expect(page.get_by_text("Not measured: this project holds out no items")).to_be_visible()
         add_round(database, project, 1, 20, None)
         add_round(database, project, 2, 60, {"value": 0.7, "low": 0.55, "high": 0.82, "labels": 50})
         add_round(database, project, 3, 90, {"value": 0.8, "low": 0.66, "high": 0.9, "labels": 60})
@@ -125,6 +125,50 @@ class TestPages:
         assert changed.settings["batch_size"] == 25
         assert changed.class_names == ["spam", "ham", "other", "new one"]
 
+    def test_a_project_too_small_to_measure_says_so(
+        self, page: Page, ui: UiProcess, make_project: Callable[..., Project]
+    ) -> None:
+        project = make_project(["one", "two"], holdout="auto")
+        page.goto(f"{ui.url}/rounds?project={project.id}")
+        expect(page.get_by_text("too small to set items aside")).to_be_visible()
+
+    def test_a_refused_setting_is_named_as_the_page_names_it(
+        self, page: Page, ui: UiProcess, make_project: Callable[..., Project]
+    ) -> None:
+        project = make_project(["one"])
+        page.goto(f"{ui.url}/settings?project={project.id}")
+        page.get_by_role("textbox", name="Labels per round").fill("many")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Labels per round must be a whole number")).to_be_visible()
+
+    def test_an_archived_project_says_so_and_can_be_restored(
+        self, page: Page, ui: UiProcess, owner: Client, make_project: Callable[..., Project]
+    ) -> None:
+        project = make_project(["one"])
+        page.goto(f"{ui.url}/settings?project={project.id}")
+        page.get_by_label("Type the project's name to confirm").fill(project.name)
+        page.get_by_role("button", name="Archive this project").click()
+        expect(page.get_by_text("This project is archived")).to_be_visible()
+        assert owner.project(project.id).archived_at is not None
+        page.goto(f"{ui.url}/label?project={project.id}")
+        page.get_by_role("button", name="Restore it").click()
+        expect(page.locator(".annotator .text")).to_have_text("one")
+        assert owner.project(project.id).archived_at is None
+
+    def test_whoever_was_just_added_is_in_the_list(
+        self, page: Page, ui: UiProcess, owner: Client, make_project: Callable[..., Project]
+    ) -> None:
+        project = make_project(["one"])
+        page.goto(f"{ui.url}/members?project={project.id}")
+        page.get_by_label("E-mail").fill("ann@example.org")
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.get_by_text("This address is nobody's here yet")).to_be_visible()
+        page.get_by_text("Make an account for this address").click()
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.get_by_text("can sign in with this password")).to_be_visible()
+        expect(page.get_by_role("button", name="Remove")).to_have_count(2)
+        assert "ann@example.org" in {member["email"] for member in owner.members(project.id)}
+
     def test_a_project_that_is_not_ones_own_is_not_known(self, page: Page, ui: UiProcess) -> None:
         page.goto(f"{ui.url}/label?project=987654")
         expect(page.get_by_text("There is no such project")).to_be_visible()
@@ -142,7 +186,7 @@ def test_curve_points_leave_out_what_was_not_measured() -> None:
 @pytest.mark.parametrize(
     ("freshness", "line"),
     [
-        ({"round": 0, "next_round_in": 10}, "In random order, first round in about 10 labels"),
+        ({"round": 0, "next_round_in": 10}, "No round yet, the first in about 10 labels"),
         (
             {"round": 12, "labels_behind": 14, "next_round_in": 6},
             "Ranked by round 12, 14 labels behind, next round in about 6 labels",

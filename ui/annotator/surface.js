@@ -324,13 +324,13 @@ class Surface {
     const parts = [];
     if (rank) {
       const newest = Math.max(rank.round, fresh.round ?? 0);
-      parts.push(rank.round > 0 ? `ranked by round ${rank.round}` : "in random order");
+      parts.push(rank.round > 0 ? `ranked by round ${rank.round}` : newest > 0 ? "picked before the first round" : "no round yet");
       if (newest > rank.round) parts.push(`round ${newest}'s items come next`);
       const behind = fresh.labels_behind ?? rank.labels_behind;
       if (newest > 0 && newest === rank.round && behind > 0) parts.push(`${behind} ${behind === 1 ? "label" : "labels"} behind`);
       const until = fresh.next_round_in ?? null;
       if (fresh.training) parts.push("a round is running");
-      else if (until !== null && until > 0) parts.push(`${newest > 0 ? "next" : "first"} round in about ${until} ${until === 1 ? "label" : "labels"}`);
+      else if (until !== null && until > 0) parts.push(`${newest > 0 ? "next round" : "the first"} in about ${until} ${until === 1 ? "label" : "labels"}`);
     }
     const line = parts.join(", ");
     if (this.at.fresh.textContent !== line) this.at.fresh.textContent = line;

@@ -120,7 +120,7 @@ def curve_points(rows: Sequence[Mapping[str, Any]]) -> list[CurvePoint]:
 def freshness_line(freshness: Mapping[str, Any]) -> str:
     """How fresh the order of the items is, in words."""
     ranked = int(freshness.get("round") or 0)
-    parts = [f"Ranked by round {ranked}" if ranked else "In random order"]
+    parts = [f"Ranked by round {ranked}" if ranked else "No round yet"]
     behind = int(freshness.get("labels_behind") or 0)
     if ranked and behind:
         parts.append(f"{behind} {'label' if behind == 1 else 'labels'} behind")
@@ -128,7 +128,9 @@ def freshness_line(freshness: Mapping[str, Any]) -> str:
     if freshness.get("training"):
         parts.append("a round is running")
     elif until:
-        parts.append(f"{'next' if ranked else 'first'} round in about {until} {'label' if until == 1 else 'labels'}")
+        parts.append(
+            f"{'next round' if ranked else 'the first'} in about {until} {'label' if until == 1 else 'labels'}"
+        )
     return ", ".join(parts)
 
 
