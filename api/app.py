@@ -36,7 +36,10 @@ from winnow.readiness import broker_check
 from winnow.settings import Settings
 from winnow.storage import Storage
 
+#: In the order in which they are tried: what is called most comes first.
 ROUTERS = (
+    batches,
+    labels,
     auth,
     users,
     tokens,
@@ -44,8 +47,6 @@ ROUTERS = (
     members,
     items,
     imports,
-    batches,
-    labels,
     leases,
     rounds,
     students,

@@ -8,14 +8,18 @@ That halves what a label costs.
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import Row, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from winnow.db.session import lock_project
-from winnow.db.tables import Project
+from winnow.db.session import connection_of, lock_project
+from winnow.db.tables import Member, Project, User
 from winnow.errors import NotFound
+from winnow.permissions import Permission
+from winnow.projects import NO_PROJECT, checked_role
+from winnow.security import hash_secret
+from winnow.users import BEARER, Identity, identity_of
 
 #: What claims, labels and undos change of a project.
 COUNTERS = (
@@ -31,7 +35,15 @@ COUNTERS = (
     "n_served",
 )
 _PROJECTS: Table = Project.metadata.tables["projects"]
-_READ = select(_PROJECTS).where(_PROJECTS.c.id == bindparam("project"))
+#: What they read: all but the guidelines, which are long, and what only people look at.
+_COLUMNS = [column for column in _PROJECTS.c if column.name not in ("guidelines", "created_by", "created_at")]
+_NAMES = [column.name for column in _COLUMNS]
+_READ = select(*_COLUMNS).where(_PROJECTS.c.id == bindparam("project"))
+_ENTER = (
+    BEARER.add_columns(Member.role.label("member_role"), *_COLUMNS)
+    .outerjoin(_PROJECTS, _PROJECTS.c.id == bindparam("project"))
+    .outerjoin(Member, (Member.project_id == _PROJECTS.c.id) & (Member.user_id == User.id))
+)
 _SAVE = (
     update(_PROJECTS)
     .where(_PROJECTS.c.id == bindparam("project"))
@@ -51,10 +63,33 @@ def locked_project(session: Session, project_id: int) -> Project:
 def counted_project(session: Session, project_id: int) -> Project:
     """The project, read after its lock was taken, apart from the session: only its counters are ever written back."""
     lock_project(session, project_id)
-    row = session.connection().execute(_READ, {"project": project_id}).one_or_none()
+    row = connection_of(session).execute(_READ, {"project": project_id}).one_or_none()
     if row is None:
         raise NotFound("There is no project with this id.")
-    return cast(Project, SimpleNamespace(**row._mapping))
+    return _plain(row)
+
+
+def entered_project(session: Session, secret: str, project_id: int, permission: Permission) -> tuple[Identity, Project]:
+    """:func:`counted_project` for whoever bears the token ``secret`` and holds ``permission`` there: one statement.
+
+    It reads the token anew, under the lock: whoever was signed out or shown the door before changes nothing any more.
+
+    Raises:
+        Unauthenticated: nobody bears this token.
+        NotFound, Forbidden: as :func:`winnow.projects.member_role`.
+    """
+    lock_project(session, project_id)
+    parameters = {"hash": hash_secret(secret), "project": project_id}
+    row = connection_of(session).execute(_ENTER, parameters).one_or_none()
+    identity = identity_of(row)
+    if row is None or row.id is None:
+        raise NotFound(NO_PROJECT)
+    checked_role(identity, row.member_role, permission, archived=row.archived_at is not None)
+    return identity, _plain(row)
+
+
+def _plain(row: Row[Any]) -> Project:
+    return cast(Project, SimpleNamespace(**dict(zip(_NAMES, row[-len(_NAMES) :], strict=True))))
 
 
 def save_counters(session: Session, project: Project) -> None:
@@ -63,4 +98,4 @@ def save_counters(session: Session, project: Project) -> None:
         session.flush()
         return
     values = {f"now_{name}": getattr(project, name) for name in COUNTERS}
-    session.connection().execute(_SAVE, {"project": project.id, **values})
+    connection_of(session).execute(_SAVE, {"project": project.id, **values})

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from winnow.chunks import chunks
 from winnow.counters import save_counters
 from winnow.db.base import utcnow
-from winnow.db.session import lock_project
+from winnow.db.session import connection_of, lock_project
 from winnow.db.tables import Job, Label, LabelRequest, Project
 from winnow.errors import Conflict, NotFound
 from winnow.label_entries import Entry, EntryError, foreign_item, foreign_lease, read_entry
@@ -90,14 +90,14 @@ def write_labels(
 def _ask_for_round(session: Session, project: Project) -> None:
     if labels_until_due(project) > 0:
         return
-    waiting = session.connection().execute(_ROUND_WAITS, {"project": project.id}).first()
+    waiting = connection_of(session).execute(_ROUND_WAITS, {"project": project.id}).first()
     if waiting is None:
         request_round_if_due(session, project)
 
 
 class _Writing:
     def __init__(self, session: Session, project: Project, user_id: int) -> None:
-        self._connection = session.connection()
+        self._connection = connection_of(session)
         self._project = project
         self._user_id = user_id
         self._now = utcnow()
@@ -248,7 +248,7 @@ def undo_label(session: Session, project: Project, user_id: int, label_id: int) 
         raise Conflict("This label does not stand any more: it was undone or changed.")
     now = utcnow()
     labels_behind(session, project)
-    connection = session.connection()
+    connection = connection_of(session)
     state = load_states(connection, project, {label.item_id}, user_id, now)[label.item_id]
     before = state.tally(project.behind_cutoff)
     state.rows = [row for row in state.rows if row.id != label_id]

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from winnow.db.base import utcnow
-from winnow.db.session import lock_project
+from winnow.db.session import connection_of, lock_project
 from winnow.db.tables import Item, Label, Lease, Project
 from winnow.errors import Conflict, NotFound
 from winnow.pool import features_of
@@ -96,7 +96,7 @@ def put_leases(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[i
 def list_leases(session: Session, project: Project, user_id: int) -> list[HeldItem]:
     """What ``user_id`` holds now, in the order in which it was handed out."""
     query = _HELD.where(Lease.expires_at > utcnow()).order_by(Lease.created_at, Lease.position, Lease.id)
-    rows = session.connection().execute(query, {"project": project.id, "user": user_id}).all()
+    rows = connection_of(session).execute(query, {"project": project.id, "user": user_id}).all()
     features = features_of(session, [row.item_id for row in rows]) if project.task == "features" else {}
     return [HeldItem(**row._mapping, features=features.get(row.item_id)) for row in rows]
 
@@ -119,9 +119,9 @@ def hold_item(
         "expires_at": now + timedelta(seconds=seconds) if live else now,
         "position": 0,
     }
-    put_leases(session.connection(), [values])
+    put_leases(connection_of(session), [values])
     found = (
-        session.connection()
+        connection_of(session)
         .execute(_HELD.where(Lease.item_id == item_id), {"project": project.id, "user": user_id})
         .one()
     )

@@ -29,8 +29,10 @@ from winnow.users import Identity
 
 __all__ = [
     "Access",
+    "NO_PROJECT",
     "access",
     "archive_project",
+    "checked_role",
     "class_names",
     "create_project",
     "default_settings",
@@ -61,7 +63,9 @@ def member_role(session: Session, identity: Identity, project_id: int, permissio
         Forbidden: their role does not hold the permission.
     """
     row = session.connection().execute(_ROLE, {"project": project_id, "user": identity.user_id}).one_or_none()
-    return _check(identity, row.role if row else None, row is not None and row.archived_at is not None, permission, row)
+    if row is None:
+        raise NotFound(NO_PROJECT)
+    return checked_role(identity, row.role, permission, archived=row.archived_at is not None)
 
 
 def access(session: Session, identity: Identity, project_id: int, permission: Permission) -> Access:
@@ -72,9 +76,9 @@ def access(session: Session, identity: Identity, project_id: int, permission: Pe
     """
     row = session.execute(_ACCESS, {"project": project_id, "user": identity.user_id}).one_or_none()
     if row is None:
-        raise NotFound(_NO_PROJECT)
+        raise NotFound(NO_PROJECT)
     project: Project = row[0]
-    role = _check(identity, row[1], project.archived_at is not None, permission, row)
+    role = checked_role(identity, row[1], permission, archived=project.archived_at is not None)
     return Access(project, role, identity)
 
 
@@ -190,7 +194,7 @@ def class_names(project: Project) -> list[str]:
     return [entry["name"] for entry in project.labels]
 
 
-_NO_PROJECT = "There is no project with this id, or none that you may know of."
+NO_PROJECT = "There is no project with this id, or none that you may know of."
 _MEMBERSHIP = (Member.project_id == Project.id) & (Member.user_id == bindparam("user"))
 _ROLE = (select(Member.role, Project.archived_at).select_from(Project).outerjoin(Member, _MEMBERSHIP)).where(
     Project.id == bindparam("project")
@@ -198,12 +202,13 @@ _ROLE = (select(Member.role, Project.archived_at).select_from(Project).outerjoin
 _ACCESS = select(Project, Member.role).outerjoin(Member, _MEMBERSHIP).where(Project.id == bindparam("project"))
 
 
-def _check(identity: Identity, member: str | None, archived: bool, permission: Permission, row: object) -> str:
+def checked_role(identity: Identity, member: str | None, permission: Permission, *, archived: bool) -> str:
+    """The role of ``identity`` in a project that has them as ``member``; raises what :func:`member_role` does."""
     role = project_role(identity.role, member)
-    if row is None or role is None:
-        raise NotFound(_NO_PROJECT)
+    if role is None:
+        raise NotFound(NO_PROJECT)
     if archived and not role_allows(role, Permission.PROJECT_MANAGE):
-        raise NotFound(_NO_PROJECT)
+        raise NotFound(NO_PROJECT)
     if archived and permission not in (Permission.PROJECT_MANAGE, Permission.PROJECT_READ):
         raise NotFound('This project is archived. Restore it with PATCH {"archived": false} first.')
     if not role_allows(role, permission):

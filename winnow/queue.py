@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from winnow.counters import save_counters
 from winnow.db.base import utcnow
-from winnow.db.session import lock_project
+from winnow.db.session import connection_of, lock_project
 from winnow.db.tables import Item, Label, Lease, Project, QueueEntry, Round
 from winnow.holdout import LEAST_ITEMS, holdout_precision
 from winnow.leases import SECONDS_AN_ITEM, HeldItem, list_leases, put_leases, release_lease, renew_lease
@@ -130,7 +130,7 @@ def labels_behind(session: Session, project: Project) -> int:
             Label.kind == "label",
             Label.source == "human",
         )
-        project.n_behind = session.connection().execute(counted).scalar_one()
+        project.n_behind = connection_of(session).execute(counted).scalar_one()
         project.behind_cutoff = project.ranked_cutoff
     return project.n_behind
 
@@ -143,7 +143,7 @@ def replace_queue(
     Call it under the project's lock, in the transaction that publishes the round. Returns how many rows it has.
     """
     lock_project(session, project.id)
-    connection = session.connection()
+    connection = connection_of(session)
     connection.execute(delete(QueueEntry).where(QueueEntry.project_id == project.id))
     servable: dict[int, int] = {}
     for start in range(0, len(rows), _CHUNK):
@@ -204,7 +204,7 @@ def _holdout_percent(session: Session, project: Project) -> int:
     if project.n_holdout_labels >= 0.75 / precision**2:
         return TRICKLE_PERCENT
     metrics = (
-        session.connection()
+        connection_of(session)
         .execute(select(Round.metrics).where(Round.project_id == project.id, Round.n == project.ranked_round))
         .scalar_one_or_none()
     )
@@ -217,7 +217,7 @@ class _Streams:
     """The candidates of one claim, read when a stream is first drawn from, each item at most once."""
 
     def __init__(self, session: Session, project: Project, user_id: int, size: int, now: datetime) -> None:
-        self._connection = session.connection()
+        self._connection = connection_of(session)
         self._parameters = {
             "project": project.id,
             "user": user_id,
@@ -265,7 +265,7 @@ def _pick(
         else:
             break
     if not ranked and not asked and picked:
-        has_queue = session.connection().execute(_HAS_QUEUE, {"project": project.id}).first()
+        has_queue = connection_of(session).execute(_HAS_QUEUE, {"project": project.id}).first()
         ranked = has_queue is not None
     return picked, ranked
 
@@ -302,7 +302,7 @@ def _lease(
         given | values | {"item_id": row.id, "position": position}
         for position, (row, values) in enumerate(zip(rows, picked, strict=True))
     ]
-    ids = put_leases(session.connection(), leases)
+    ids = put_leases(connection_of(session), leases)
     features = features_of(session, [row.id for row in rows]) if project.task == "features" else {}
     return [
         HeldItem(

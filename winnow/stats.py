@@ -133,7 +133,22 @@ def _freshness(session: Session, project: Project) -> dict[str, Any]:
         "encoding": None if encode is None else {"progress": encode.progress, "message": encode.message},
         "encoded": min(encoded or 0, project.n_items),
         "cut_share": (cut or 0) / encoded if encoded else None,
+        "trouble": _trouble(session, project),
     }
+
+
+def _trouble(session: Session, project: Project) -> str | None:
+    """Why the newest round or encoding that came to an end failed, if it did: nobody watches those jobs."""
+    newest = session.execute(
+        select(Job.kind, Job.state, Job.error)
+        .where(Job.project_id == project.id, Job.kind.in_(("round", "encode")), Job.state.in_(("succeeded", "failed")))
+        .order_by(Job.finished_at.desc(), Job.id.desc())
+        .limit(1)
+    ).first()
+    if newest is None or newest.state != "failed":
+        return None
+    what = "round" if newest.kind == "round" else "encoding"
+    return f"The last {what} failed. {(newest.error or {}).get('detail', '')}".strip()
 
 
 def _behind(session: Session, project: Project) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Select, bindparam, delete, select, update
+from sqlalchemy import Row, Select, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -185,7 +185,11 @@ def resolve_token(session: Session, secret: str) -> Identity:
     Raises:
         Unauthenticated: nobody does: it is unknown, expired or revoked, or its account is disabled.
     """
-    row = session.connection().execute(_RESOLVE, {"hash": hash_secret(secret)}).one_or_none()
+    return identity_of(session.connection().execute(BEARER, {"hash": hash_secret(secret)}).one_or_none())
+
+
+def identity_of(row: Row[Any] | None) -> Identity:
+    """Who a row of :data:`BEARER` is; Unauthenticated if there is none or its token has expired."""
     if row is None or (row.expires_at is not None and row.expires_at <= utcnow()):
         raise Unauthenticated("This token is not known or not valid any more. Sign in again.")
     return Identity(row.user_id, row.email, row.role, row.token_id, row.must_change_password)
@@ -233,19 +237,16 @@ def is_text(password: str) -> bool:
     return True
 
 
-def _resolve_statement() -> Select[int, datetime | None, int, str, str, bool]:
-    return (
-        select(
-            Token.id.label("token_id"),
-            Token.expires_at,
-            User.id.label("user_id"),
-            User.email,
-            User.role,
-            User.must_change_password,
-        )
-        .join(User, User.id == Token.user_id)
-        .where(Token.secret_hash == bindparam("hash"), Token.revoked_at.is_(None), User.disabled_at.is_(None))
+#: Whoever bears the token with this ``hash``, unless it is revoked or the account is disabled.
+BEARER: Select[int, datetime | None, int, str, str, bool] = (
+    select(
+        Token.id.label("token_id"),
+        Token.expires_at,
+        User.id.label("user_id"),
+        User.email,
+        User.role,
+        User.must_change_password,
     )
-
-
-_RESOLVE = _resolve_statement()
+    .join(User, User.id == Token.user_id)
+    .where(Token.secret_hash == bindparam("hash"), Token.revoked_at.is_(None), User.disabled_at.is_(None))
+)

@@ -9,28 +9,26 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from api.deps import Caller, DatabaseDep, project_caller
+from api.deps import Caller, DatabaseDep, Door, DoorRoute, project_caller, project_door
 from api.schemas.batch import UndoneOut, held_item, lease_out
 from api.schemas.label import LabelsIn, LabelsWritten
 from winnow import label_rows, labels
-from winnow.counters import counted_project
 from winnow.errors import NotYet
 from winnow.ids import parse_id
 from winnow.label_csv import csv_pages
 from winnow.permissions import Permission
 
-router = APIRouter(prefix="/projects/{p}/labels", tags=["labeling"])
-Labeler = Annotated[Caller, Depends(project_caller(Permission.LABEL))]
+router = APIRouter(prefix="/projects/{p}/labels", tags=["labeling"], route_class=DoorRoute)
+LabelersDoor = Annotated[Door, Depends(project_door(Permission.LABEL))]
 Reader = Annotated[Caller, Depends(project_caller(Permission.LABELS_READ))]
 Format = Literal["jsonl", "csv", "parquet", "label-studio", "hf"]
 
 
 @router.post("", status_code=201, response_model=LabelsWritten)
-def write_labels(body: LabelsIn, caller: Labeler, database: DatabaseDep) -> Response:
+def write_labels(body: LabelsIn, door: LabelersDoor) -> Response:
     """Write up to 1,000 labels. Those that cannot be taken are in `rejected`, the others stand."""
-    with database.write() as session:
-        project = counted_project(session, caller.project_id)
-        accepted, rejected = labels.write_labels(session, project, caller.identity.user_id, body.labels)
+    with door.enter() as (session, caller, project):
+        accepted, rejected = labels.write_labels(session, project, caller.user_id, body.labels)
     answer = {
         "accepted": [{"item": str(entry.item_id), "id": str(entry.label_id)} for entry in accepted],
         "rejected": [{"item": entry.item, "reason": entry.reason} for entry in rejected],
@@ -39,14 +37,11 @@ def write_labels(body: LabelsIn, caller: Labeler, database: DatabaseDep) -> Resp
 
 
 @router.delete("/{label}", response_model=UndoneOut)
-def undo_label(label: str, caller: Labeler, database: DatabaseDep) -> Response:
+def undo_label(label: str, door: LabelersDoor) -> Response:
     """Take back a label, skip or flag of your own; you hold its item again."""
-    label_id = parse_id(label, "label")
-    with database.write() as session:
-        project = counted_project(session, caller.project_id)
-        held = labels.undo_label(session, project, caller.identity.user_id, label_id)
-        task = project.task
-    return JSONResponse({"item": held_item(held, caller.project_id, task), "lease": lease_out(held)})
+    with door.enter() as (session, caller, project):
+        held = labels.undo_label(session, project, caller.user_id, parse_id(label, "label"))
+    return JSONResponse({"item": held_item(held, project.id, project.task), "lease": lease_out(held)})
 
 
 @router.get(

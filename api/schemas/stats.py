@@ -54,6 +54,7 @@ class Freshness(BaseModel):
     encoding: Encoding | None
     encoded: int
     cut_share: float | None = Field(description="The share of encoded texts that were longer than the encoder reads.")
+    trouble: str | None = Field(description="Why the last round or encoding failed; null where it did not.")
 
 
 class StatsOut(BaseModel):

@@ -196,6 +196,7 @@ def test_stats_have_the_fields_of_the_contract(owner: httpx.Client, project: dic
     freshness = stats["freshness"]
     assert (freshness["round"], freshness["labels_behind"], freshness["next_round_in"]) == (0, 1, 9)
     assert freshness["training"] is False
+    assert freshness["trouble"] is None
     assert freshness["encoding"] == {"progress": 0.0, "message": ""}
 
 

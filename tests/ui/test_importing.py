@@ -94,7 +94,7 @@ def test_labels_that_the_project_does_not_have_are_said_before_the_upload(
 
 @pytest.mark.parametrize(
     ("name", "content", "word"),
-    [("a.pdf", b"%PDF", "CSV, TSV, JSONL"), ("empty.csv", b"", "empty")],
+    [("a.pdf", b"%PDF", "CSV, TSV or JSONL"), ("empty.csv", b"", "empty")],
 )
 def test_a_file_that_cannot_be_read_is_refused_at_once(
     page: Page, ui: UiProcess, tmp_path: Path, name: str, content: bytes, word: str

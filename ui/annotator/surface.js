@@ -330,6 +330,7 @@ class Surface {
       if (newest > 0 && newest === rank.round && behind > 0) parts.push(`${behind} ${behind === 1 ? "label" : "labels"} behind`);
       const until = fresh.next_round_in ?? null;
       if (fresh.training) parts.push("a round is running");
+      else if (fresh.trouble) parts.push("training has stopped: see Rounds");
       else if (until !== null && until > 0) parts.push(`${newest > 0 ? "next round" : "the first"} in about ${until} ${until === 1 ? "label" : "labels"}`);
     }
     const line = parts.join(", ");

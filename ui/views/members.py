@@ -46,20 +46,26 @@ def _add(visitor: Visitor, project: Project) -> None:
     owner = visitor.me.role == "owner"
     if not owner:
         st.caption("They need an account here: the owner can make one.")
-    with st.form("member", border=False):
+    said, password = st.session_state.pop("member_added", (None, None))
+    # What was typed stays after a refusal; after a success the form is a new, empty one.
+    n_added = st.session_state.setdefault("members_added", 0)
+    with st.form(f"member-{n_added}", border=False):
         email_box, role_box = st.columns([3, 2])
         email = email_box.text_input("E-mail")
         role = role_box.selectbox("Role", list(_ROLES), format_func=_ROLES.__getitem__)
         make = owner and st.checkbox("Make an account for this address: they have none here yet")
         sent = st.form_submit_button("Add", type="primary")
+    if said:
+        st.success(said)
+    if password:
+        st.code(password, language=None)
     address = email.strip()
     if not sent or not address:
         return
     with told(email="This address", role="The role"):
         password = visitor.client.create_user(address).password if make else None
         visitor.client.add_member(project.id, address, role)
-        if password is None:
-            st.success(f"`{address}` is a member now.")
-            return
-        st.success(f"`{address}` can sign in with this password. It is not shown again:")
-        st.code(password, language=None)
+        word = "can sign in with this password. It is not shown again:" if password else "is a member now."
+        st.session_state["member_added"] = (f"`{address}` {word}", password)
+        st.session_state["members_added"] = n_added + 1
+        st.rerun()

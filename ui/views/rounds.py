@@ -70,7 +70,10 @@ def _numbers(stats: Mapping[str, Any]) -> None:
 def _train_now(visitor: Visitor, project: Project, stats: Mapping[str, Any]) -> None:
     key = f"round-job-{project.id}"
     word, button = st.columns([4, 1], vertical_alignment="center")
-    word.caption(freshness_line(stats.get("freshness") or {}))
+    freshness = stats.get("freshness") or {}
+    word.caption(freshness_line(freshness))
+    if freshness.get("trouble"):
+        st.error(escape(str(freshness["trouble"])))
     if project.role == "manager" and button.button("Train now", width="stretch"):
         st.session_state[key] = visitor.client.start_round(project.id).id
     if key in st.session_state:

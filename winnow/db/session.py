@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 _WRITE = "winnow_write"
 _HOOKS = "after_commit_hooks"
+_CONNECTION = "write_connection"
 BUSY_TIMEOUT_MS = 30_000
 
 
@@ -82,9 +83,10 @@ class Database:
         """A session that commits at the end, or rolls back if anything is raised, then runs its hooks."""
         with Session(self._writer, expire_on_commit=False) as session:
             session.info["send_hint"] = self.send_hint
-            session.connection()  # takes the write lock now, before anything is read
+            session.info[_CONNECTION] = session.connection()  # takes the write lock now, before anything is read
             yield session
             session.commit()
+            del session.info[_CONNECTION]
             hooks: list[Callable[[], None]] = session.info.pop(_HOOKS, [])
         for hook in hooks:
             hook()
@@ -92,6 +94,15 @@ class Database:
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def connection_of(session: Session) -> Connection:
+    """The connection that ``session`` works on, for statements that need nothing of the session: cheaper than asking it.
+
+    What the session still holds back is not flushed.
+    """
+    connection: Connection | None = session.info.get(_CONNECTION)
+    return session.connection() if connection is None else connection
 
 
 def after_commit(session: Session, hook: Callable[[], None]) -> None:
