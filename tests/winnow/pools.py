@@ -116,7 +116,7 @@ class Pool:
 
 
 def word(number: int) -> str:
-    """A different word for each number, without digits, which near-duplicates would share."""
+    """A different word for each number."""
     letters = "bcdfghjklmnpqrstvwxz"
     out = ""
     while True:

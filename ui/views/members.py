@@ -51,9 +51,11 @@ def _add(visitor: Visitor, project: Project) -> None:
     n_added = st.session_state.setdefault("members_added", 0)
     with st.form(f"member-{n_added}", border=False):
         email_box, role_box = st.columns([3, 2])
-        email = email_box.text_input("E-mail")
+        email = email_box.text_input("E-mail", key=f"member-email-{n_added}")
         role = role_box.selectbox("Role", list(_ROLES), format_func=_ROLES.__getitem__)
-        make = owner and st.checkbox("Make an account for this address: they have none here yet")
+        make = owner and st.checkbox(
+            "Make an account for this address: they have none here yet", key=f"member-new-{n_added}"
+        )
         sent = st.form_submit_button("Add", type="primary")
     if said:
         st.success(said)
