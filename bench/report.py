@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 
+_WIDEST = 60
+
+
 def as_text(result: dict[str, Any]) -> str:
     """Scalars one a line; a list of objects as a table."""
     lines: list[str] = []
@@ -18,7 +21,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 def _rows(rows: list[dict[str, Any]]) -> list[str]:
     header = list(rows[0])
-    cells = [[name.replace("_", " ") for name in header], *([_cell(row.get(name)) for name in header] for row in rows)]
+    cells = [[name.replace("_", " ") for name in header], *([_short(row.get(name)) for name in header] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
     return [
         "  ".join(
@@ -27,6 +30,11 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
         ).rstrip()
         for line in cells
     ]
+
+
+def _short(value: Any) -> str:
+    cell = _cell(value)
+    return cell if len(cell) <= _WIDEST else f"{cell[: _WIDEST - 1]}…"
 
 
 def _cell(value: Any) -> str:
