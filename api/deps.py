@@ -182,7 +182,7 @@ def project_door(permission: Permission) -> Callable[..., Coroutine[Any, Any, Do
 
 
 class DoorRoute(APIRoute):
-    """A route behind a :class:`Door`, which opens after the input was read: bad input does not get anybody around it."""
+    """A route behind a :class:`Door`. It opens once the input was read; bad input must not lead around it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The route's handler, which looks at the caller before it says what is wrong with their input."""

@@ -75,8 +75,17 @@ async def _validation_error(_request: Request, error: Exception) -> Response:
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 — registered for nothing else
+    if error.status_code == 400:  # the framework's word for a body that no parser can read
+        return _unreadable(error.detail)
     title = TooLarge.title if error.status_code == 413 else HTTPStatus(error.status_code).phrase
     details = {404: "There is nothing at this address.", 405: "This address does not answer this method; see Allow."}
     detail = details.get(error.status_code) if error.detail in ("", title) else error.detail
     slug = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "bad-request")
     return problem_response(error.status_code, title, detail or title, slug=slug, headers=error.headers)
+
+
+def _unreadable(reason: str) -> Response:
+    message = f"cannot be read: {reason}"
+    return problem_response(
+        422, "Invalid input", f"The body {message}", slug="invalid", errors=[FieldError(("body",), message)]
+    )

@@ -6,10 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from cli.console import Progress, emit, emit_json, table
 from cli.transfer import writing
+from sampler.errors import SamplerError
+from winnow.errors import WinnowError
 from worker.dataset import load_dataset
 from worker.simulate import SimulateOptions, simulate
+
+
+def checked(**options: Any) -> SimulateOptions:
+    """The options, or wrong usage (exit code 2) where one has no such value."""
+    try:
+        return SimulateOptions(**options)
+    except (WinnowError, SamplerError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def run(pool: Path, test: Path, options: SimulateOptions) -> dict[str, Any]:

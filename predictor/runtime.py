@@ -274,7 +274,8 @@ class Predictor:
         """Label, confidence and probabilities (to six digits) of each item.
 
         Args:
-            items: texts (str), encoded images (bytes), or feature vectors (sequences of floats), as the bundle's task.
+            items: texts (str), encoded images (bytes), or feature vectors (sequences of floats), as the bundle's task;
+                or rows of a JSONL file ({"text": …}).
 
         Raises:
             ItemError: an item is of the wrong kind, or an image cannot be read; names its index.
@@ -290,10 +291,19 @@ class Predictor:
 
     def predict_proba(self, items: Sequence[Item]) -> FloatArray:
         """Probabilities, float32 (n, classes), in the order of ``labels``."""
+        if len(items) and isinstance(items[0], dict):
+            items = [self._unwrapped(index, item) for index, item in enumerate(items)]
         out = np.empty((len(items), len(self.labels)), np.float32)
         for start in range(0, len(items), _CHUNK):
             self._run_items(items[start : start + _CHUNK], start, out[start : start + _CHUNK])
         return out
+
+    def _unwrapped(self, index: int, item: Any) -> Item:
+        """The item itself where a row came."""
+        try:
+            return _item_of_row(item, self.task) if isinstance(item, dict) else cast(Item, item)
+        except ValueError as error:
+            raise ItemError(index, str(error)) from error
 
     def _run(self, batch: npt.NDArray[Any]) -> FloatArray:
         result: FloatArray = self._session.run(self._output, {self._input: batch})[0]

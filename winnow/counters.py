@@ -88,7 +88,7 @@ def entered_project(session: Session, secret: str, project_id: int, permission: 
     return identity, _plain(row)
 
 
-def _plain(row: Row[Any]) -> Project:
+def _plain(row: Row[*tuple[Any, ...]]) -> Project:
     return cast(Project, SimpleNamespace(**dict(zip(_NAMES, row[-len(_NAMES) :], strict=True))))
 
 

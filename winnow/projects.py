@@ -28,8 +28,8 @@ from winnow.project_settings import TASKS, default_settings, validate_settings
 from winnow.users import Identity
 
 __all__ = [
-    "Access",
     "NO_PROJECT",
+    "Access",
     "access",
     "archive_project",
     "checked_role",

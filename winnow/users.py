@@ -188,7 +188,7 @@ def resolve_token(session: Session, secret: str) -> Identity:
     return identity_of(session.connection().execute(BEARER, {"hash": hash_secret(secret)}).one_or_none())
 
 
-def identity_of(row: Row[Any] | None) -> Identity:
+def identity_of(row: Row[*tuple[Any, ...]] | None) -> Identity:
     """Who a row of :data:`BEARER` is; Unauthenticated if there is none or its token has expired."""
     if row is None or (row.expires_at is not None and row.expires_at <= utcnow()):
         raise Unauthenticated("This token is not known or not valid any more. Sign in again.")

@@ -26,6 +26,7 @@ router = APIRouter(prefix="/projects/{p}/imports", tags=["items"])
 Writer = Annotated[Caller, Depends(project_caller(Permission.ITEMS_WRITE))]
 
 _COPY_BYTES = 1 << 20
+_BY_ADDRESS = "Importing by address comes in a later version. Upload the file as multipart/form-data."
 _FIELDS = ("format", "mapping", "labels", "on_duplicate")
 _CHOICES = {"labels": ("use", "ignore"), "on_duplicate": ("skip", "update", "merge_labels")}
 _BODY = {
@@ -61,11 +62,13 @@ async def import_file(request: Request, caller: Writer, database: DatabaseDep, s
     """Upload a file whose rows become items. The answer is a job; its result counts what became of the rows."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        raise NotYet("Importing by address comes in a later version. Upload the file as multipart/form-data.")
-    if kind != "multipart/form-data":
+        raise NotYet(_BY_ADDRESS)
+    if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
         raise Invalid("Send multipart/form-data with the file in the field 'file'.")
     async with request.form(max_files=1, max_fields=len(_FIELDS), max_part_size=1 << 16) as form:
         upload = form.get("file")
+        if upload is None and "url" in form:
+            raise NotYet(_BY_ADDRESS)
         if not isinstance(upload, UploadFile):
             raise Invalid.field("file", "is missing; send the file under this name")
         payload = _options(form)

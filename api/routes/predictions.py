@@ -41,7 +41,7 @@ def predict(
     return PredictOut(version=student.version, predictions=[PredictedOut(**entry) for entry in found])
 
 
-@router.get("")
+@router.get("", responses={501: {"description": "A later version brings it."}})
 def predict_pool(caller: Predicting) -> None:
     """The whole pool with what the student says of each item: comes with a later version (501)."""
     raise NotYet("Predictions of the whole pool come with a later version; POST items to this address meanwhile.")

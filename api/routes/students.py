@@ -35,7 +35,7 @@ def list_students(caller: Reader, database: DatabaseDep, cursor: Cursor = None, 
     return StudentList(data=page, next=str(page[-1].version) if len(found) > limit else None)
 
 
-@router.get("/{v}")
+@router.get("/{v}", responses={409: {"description": "`current`, before there is a student."}})
 def get_student(v: Version, caller: Reader, database: DatabaseDep) -> StudentOut:
     """One version, or the current one (409 before there is one)."""
     with database.read() as session:
@@ -53,7 +53,7 @@ def promote(v: Version, caller: Manager, database: DatabaseDep) -> StudentOut:
     return StudentOut.of(student, student.version)
 
 
-@router.post("/{v}/exports", status_code=202)
+@router.post("/{v}/exports", status_code=202, responses={501: {"description": "A format that a later version brings."}})
 def export(v: Version, body: ExportIn, caller: Exporter, database: DatabaseDep) -> JobOut:
     """Make a bundle of a version. The job's result has its `download_url`."""
     with database.write() as session:

@@ -24,8 +24,12 @@ def label(
         str | None, typer.Option(metavar="A,B,C", help="The classes. [default: those that the file names]")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The project's name. [default: the file's]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port of the API, 0 for any. [default: 8000]")] = None,
-    ui_port: Annotated[int | None, typer.Option(help="Port of the pages, 0 for any. [default: 8501]")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the API, 0 for any. [default: 8000]")
+    ] = None,
+    ui_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the pages, 0 for any. [default: 8501]")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address only.")] = False,
     data: Data = None,
 ) -> None:

@@ -16,8 +16,12 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port of the API, 0 for any. [default: 8000]")] = None,
-    ui_port: Annotated[int | None, typer.Option(help="Port of the pages, 0 for any. [default: 8501]")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the API, 0 for any. [default: 8000]")
+    ] = None,
+    ui_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the pages, 0 for any. [default: 8501]")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many jobs run at once.")] = 1,
     no_ui: Annotated[bool, typer.Option("--no-ui", help="Serve no pages.")] = False,
     data: Data = None,

@@ -9,6 +9,7 @@ import typer
 
 from cli.options import Json
 
+Encoder = Literal["auto", "minilm", "hashed", "none"]
 _FILE = "JSONL with text and label, or .npz with X and y."
 
 
@@ -29,9 +30,9 @@ def simulate(
     baseline_features: Annotated[
         Literal["raw", "same"], typer.Option(help="raw: the baseline without semi-supervised features or extras.")
     ] = "raw",
-    encoder: Annotated[str, typer.Option(help="auto, minilm or hashed for texts; features are used as they are.")] = (
-        "auto"
-    ),
+    encoder: Annotated[
+        Encoder, typer.Option(help="auto, minilm or hashed for texts; features are used as they are.")
+    ] = ("auto"),
     student: Annotated[Literal["auto", "none"], typer.Option(help="none: measure the teacher only.")] = "auto",
     ranker: Annotated[Literal["teacher", "student"], typer.Option(help="Whose probabilities rank.")] = "teacher",
     noise: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that are wrong.")] = 0.0,
@@ -42,10 +43,9 @@ def simulate(
 
     Labels that were not asked for, and all test labels, reach nothing but the scoring.
     """
-    from cli.simulation import report, run
-    from worker.simulate import SimulateOptions
+    from cli.simulation import checked, report, run
 
-    options = SimulateOptions(
+    options = checked(
         strategy=strategy,
         initial=initial,
         batch=batch,

@@ -173,6 +173,35 @@ def test_roles_hold(
     assert client.get(at(project, "stats")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["batches", "labels"])
+def test_whoever_may_not_is_told_so_before_what_is_wrong_with_their_input(
+    owner: httpx.Client, project: dict[str, Any], api: Api, sign_up: Callable[..., str], path: str
+) -> None:
+    viewer = join(owner, api, sign_up, project, "viewer")
+    stranger = api(sign_up("stranger@example.org"))
+    nobody = api("wn_unknown")
+    for body in ({}, {"size": 1, "labels": []}, {"labels": [], "n": 1}):
+        answers = [client.post(at(project, path), json=body) for client in (viewer, stranger, nobody)]
+        assert [answer.status_code for answer in answers] == [403, 404, 401]
+    assert nobody.post(f"/projects/x/{path}", json={}).status_code == 401
+    assert (
+        owner.post(f"/projects/x/{path}", json={"size": 1} if path == "batches" else {"labels": []}).status_code == 404
+    )
+
+
+def test_a_revoked_token_claims_and_labels_nothing_any_more(
+    owner: httpx.Client, project: dict[str, Any], api: Api
+) -> None:
+    made = owner.post("/tokens", json={"name": "phone"}).json()
+    phone = api(made["token"])
+    (item,) = claim(phone, project)
+    assert owner.delete(f"/tokens/{made['id']}").status_code == 204
+    assert phone.post(at(project, "batches"), json={"size": 1}).status_code == 401
+    label = {"item": item["id"], "label": "spam"}
+    assert phone.post(at(project, "labels"), json={"labels": [label]}).status_code == 401
+    assert owner.get(at(project, "labels")).text == ""
+
+
 def test_stats_have_the_fields_of_the_contract(owner: httpx.Client, project: dict[str, Any]) -> None:
     items = claim(owner, project, 3)
     send(

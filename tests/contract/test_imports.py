@@ -177,3 +177,12 @@ def test_a_line_without_end_does_not_fill_the_memory(owner: httpx.Client, tmp_pa
 def test_by_address_comes_later(owner: httpx.Client) -> None:
     project = make_project(owner)["id"]
     problem(owner.post(f"/projects/{project}/imports", json={"url": "http://127.0.0.1/x"}), 501)
+
+
+def test_an_address_in_a_form_is_not_there_yet_either(owner: httpx.Client) -> None:
+    project = make_project(owner)["id"]
+    at = f"/projects/{project}/imports"
+    problem(owner.post(at, data={"url": "http://127.0.0.1/x"}), 501)
+    problem(owner.post(at, files={"url": (None, "http://127.0.0.1/x")}), 501)
+    problem(owner.post(at, data={"file": "x"}), 422)
+    problem(owner.post(at, content=b"x", headers={"Content-Type": "multipart/form-data; boundary=y"}), 422)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.conftest import make_project
+from tests.contract.conftest import Service, make_project
 from tests.contract.test_people import problem
 
 DEFAULTS = {"batch_size": "auto", "strategy": "auto", "overlap": 1, "holdout": "auto", "lease_seconds": 300}
@@ -108,3 +108,19 @@ def test_what_is_not_there_is_404(owner: httpx.Client, path: str) -> None:
 @pytest.mark.parametrize("path", ["/projects/{p}/predictions", "/projects/{p}/labels?format=parquet"])
 def test_what_comes_later_answers_501(owner: httpx.Client, path: str) -> None:
     problem(owner.get(path.format(p=make_project(owner)["id"])), 501)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000 + b"]" * 100_000, b'{"size": ' + b"9" * 5000 + b"}"])
+def test_json_that_no_parser_can_hold_is_bad_input(owner: httpx.Client, body: bytes) -> None:
+    project = make_project(owner)["id"]
+    for call in ("batches", "labels", "items"):
+        answer = owner.post(f"/projects/{project}/{call}", content=body, headers={"Content-Type": "application/json"})
+        assert problem(answer, 422)["errors"]
+
+
+def test_the_document_names_the_calls_that_come_later(service: Service) -> None:
+    with service.anonymous() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    assert "501" in paths["/v1/projects/{p}/predictions"]["get"]["responses"]
+    assert "501" in paths["/v1/projects/{p}/students/{v}/exports"]["post"]["responses"]
+    assert "409" in paths["/v1/projects/{p}/students/{v}"]["get"]["responses"]

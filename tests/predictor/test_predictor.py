@@ -23,6 +23,13 @@ def test_a_prediction_has_label_confidence_and_all_probabilities(tmp_path):
     }
 
 
+def test_rows_of_a_file_are_items_too(tmp_path):
+    predictor = load(text_bundle(tmp_path))
+    assert predictor.predict([{"text": "Cat!"}, {"text": "dog"}]) == predictor.predict(["Cat!", "dog"])
+    with pytest.raises(ItemError, match="item 1"):
+        predictor.predict([{"text": "Cat!"}, {"image": "…"}])
+
+
 def test_a_text_without_words_gets_the_bias(tmp_path):
     predictor = load(text_bundle(tmp_path))
     expected = 1 / (1 + np.exp(-0.5))

@@ -6,8 +6,9 @@ disk (WAL, ``synchronous=FULL``). On PostgreSQL the same guarantee is a lock for
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,10 @@ class Database:
         self.send_hint: Callable[[str, int], None] | None = None
         self.engine = make_engine(url, pool_size=pool_size)
         self._writer = self.engine.execution_options(**{_WRITE: True})
+        # SQLite lets those who wait for its write lock sleep and look again: with many threads that makes them slow. So
+        # they queue here first. Reentrant, so that a write within a write is refused by SQLite instead of hanging.
+        sqlite = self.engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[Any] = threading.RLock() if sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -81,7 +86,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits at the end, or rolls back if anything is raised, then runs its hooks."""
-        with Session(self._writer, expire_on_commit=False) as session:
+        with self._turn, Session(self._writer, expire_on_commit=False) as session:
             session.info["send_hint"] = self.send_hint
             session.info[_CONNECTION] = session.connection()  # takes the write lock now, before anything is read
             yield session
@@ -97,9 +102,9 @@ class Database:
 
 
 def connection_of(session: Session) -> Connection:
-    """The connection that ``session`` works on, for statements that need nothing of the session: cheaper than asking it.
+    """The connection of ``session``, for statements that need nothing else of it; does not flush what it holds back.
 
-    What the session still holds back is not flushed.
+    Asking the session itself costs as much as a small statement.
     """
     connection: Connection | None = session.info.get(_CONNECTION)
     return session.connection() if connection is None else connection
