@@ -18,7 +18,7 @@ _LAUNCH = Path(__file__).with_name("launch.py")
 #: A process that lived for less than this died of its own, and the next one has to wait longer.
 SHORT_LIFE_SECONDS = 3.0
 FIRST_WAIT_SECONDS = 0.1
-LONGEST_WAIT_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 2.0
 
 
 @dataclass

@@ -97,7 +97,7 @@ def test_quick_deaths_in_a_row_make_the_next_start_wait_longer_up_to_a_limit(chi
         one.start()
         ended(one)
         waits.append(round(one.start_at - clock.now, 3))
-    assert waits == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS]
+    assert waits == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, *[LONGEST_WAIT_SECONDS] * 3]
 
 
 def test_a_long_life_makes_quick_deaths_forgotten(child, clock):
