@@ -104,7 +104,8 @@ class LogisticTeacher:
         start = _warm_start(previous, seen, center, scale) if previous else None
         W, b = fit_softmax(Z, targets, len(seen), C, start=start)
         coef = (W / scale).astype(np.float32)
-        intercept = (b - coef @ center).astype(np.float32)
+        # No matrix-vector product: some BLAS kernels read past short rows and raise false floating-point flags.
+        intercept = (b - (coef * center).sum(axis=1)).astype(np.float32)
         return cls(coef, intercept, seen.astype(np.int64), n_classes, float(C), temperature, chosen_at, center, scale)
 
     def predict_proba(self, X: Any) -> FloatArray:
@@ -306,7 +307,7 @@ def _warm_start(
     b = np.zeros(len(seen), dtype=np.float32)
     old, new = np.isin(previous.seen, seen), np.isin(seen, previous.seen)
     W[new] = previous.coef[old] * scale
-    b[new] = previous.intercept[old] + previous.coef[old] @ center
+    b[new] = previous.intercept[old] + (previous.coef[old] * center).sum(axis=1)
     return W, b
 
 

@@ -105,6 +105,7 @@ class TestPages:
         page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_text("It is not shown again")).to_be_visible()
         assert [(m["email"], m["role"]) for m in owner.members(project.id)][1:] == [("anna@example.org", "annotator")]
+        expect(page.get_by_label("E-mail")).to_have_count(1)  # the form that was sent has gone
         expect(page.get_by_label("E-mail")).to_have_value("")
         expect(page.get_by_role("checkbox")).not_to_be_checked()
         page.get_by_label("E-mail").fill("nobody@example.org")
