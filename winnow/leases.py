@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, bindparam, func, select, update
+from sqlalchemy import Table, bindparam, func, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from winnow.db.base import utcnow
 from winnow.db.session import connection_of, lock_project
 from winnow.db.tables import Item, Label, Lease, Project
-from winnow.errors import Conflict, NotFound
+from winnow.errors import Conflict, FieldError, Invalid, NotFound
 from winnow.pool import features_of
 
 #: Seconds that each item of a batch is worth when the caller does not say how long to hold it.
@@ -93,9 +93,23 @@ def put_leases(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[i
     return {item_id: lease_id for lease_id, item_id in found}
 
 
-def list_leases(session: Session, project: Project, user_id: int) -> list[HeldItem]:
-    """What ``user_id`` holds now, in the order in which it was handed out."""
-    query = _HELD.where(Lease.expires_at > utcnow()).order_by(Lease.created_at, Lease.position, Lease.id)
+def list_leases(
+    session: Session, project: Project, user_id: int, *, after: int | None = None, limit: int | None = None
+) -> list[HeldItem]:
+    """What ``user_id`` holds now, in the order in which it was handed out: ``limit`` items at most.
+
+    ``after`` is the lease that the last page ended with; it may have ended meanwhile, which keeps its row.
+    """
+    order = (Lease.created_at, Lease.position, Lease.id)
+    query = _HELD.where(Lease.expires_at > utcnow()).order_by(*order).limit(limit)
+    if after is not None:
+        ended_with = select(*order).where(Lease.id == after, Lease.project_id == project.id, Lease.user_id == user_id)
+        place = connection_of(session).execute(ended_with).one_or_none()
+        if place is None:
+            message = "is not a cursor; give the `next` of the page before"
+            raise Invalid(f"cursor {message}.", errors=[FieldError(("query", "cursor"), message)])
+        behind = tuple_(*(literal(value, column.type) for value, column in zip(place, order, strict=True)))
+        query = query.where(tuple_(*order) > behind)
     rows = connection_of(session).execute(query, {"project": project.id, "user": user_id}).all()
     features = features_of(session, [row.item_id for row in rows]) if project.task == "features" else {}
     return [HeldItem(**row._mapping, features=features.get(row.item_id)) for row in rows]

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 
-from api.deps import Caller, DatabaseDep, project_caller
+from api.deps import Caller, Cursor, DatabaseDep, Limit, page_start, project_caller
 from api.schemas.batch import HeldList, LeaseOut, held_item
 from winnow import leases
 from winnow.counters import counted_project
@@ -21,20 +21,21 @@ Labeler = Annotated[Caller, Depends(project_caller(Permission.LABEL))]
 
 
 @router.get("", response_model=HeldList)
-def list_leases(caller: Labeler, database: DatabaseDep) -> Response:
-    """Your live leases with their items: a reloaded page picks up here. All on one page."""
+def list_leases(caller: Labeler, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 1000) -> Response:
+    """Your live leases with their items: a reloaded page picks up here."""
+    after = page_start(cursor)
     with database.read() as session:
         project = session.get_one(Project, caller.project_id)
-        held = leases.list_leases(session, project, caller.identity.user_id)
+        held = leases.list_leases(session, project, caller.identity.user_id, after=after, limit=limit + 1)
     data = [
         {
             "id": str(entry.lease_id),
             "expires_at": rfc3339(entry.expires_at),
             "item": held_item(entry, caller.project_id, project.task),
         }
-        for entry in held
+        for entry in held[:limit]
     ]
-    return JSONResponse({"data": data, "next": None})
+    return JSONResponse({"data": data, "next": data[-1]["id"] if len(held) > limit else None})
 
 
 @router.post("/{lease}/renew")

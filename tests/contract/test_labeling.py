@@ -86,6 +86,21 @@ def test_nobody_gets_what_is_held_and_the_rest_is_empty(people: People, owner: h
     assert len(held) == 6
 
 
+def test_leases_page_in_the_order_in_which_they_were_handed_out(owner: httpx.Client) -> None:
+    project = make_project(owner, 9)["id"]
+    mine = [item["id"] for size in (3, 2, 2) for item in batch(owner, project, size)]
+    at, seen, pages = f"/projects/{project}/leases", list[str](), 0
+    cursor: str | None = None
+    while pages == 0 or cursor is not None:
+        page = owner.get(at, params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        seen += [lease["item"]["id"] for lease in page["data"]]
+        cursor, pages = page["next"], pages + 1
+        if pages == 1:  # the lease that the page ended with goes; the next page begins behind it all the same
+            assert owner.delete(f"{at}/{cursor}").status_code in (200, 204)
+    assert (seen, pages) == (mine, 4)
+    problem(owner.get(at, params={"cursor": "999999"}), 422)
+
+
 def test_leases_are_renewed_and_given_back(owner: httpx.Client, people: People) -> None:
     project = make_project(owner, 1)["id"]
     second = people.join(project, "annotator")
