@@ -104,7 +104,7 @@ class LogisticTeacher:
         start = _warm_start(previous, seen, center, scale) if previous else None
         W, b = fit_softmax(Z, targets, len(seen), C, start=start)
         coef = (W / scale).astype(np.float32)
-        # No matrix-vector product: some BLAS kernels read past short rows and raise false floating-point flags.
+        # As a sum, not a product of matrix and vector: that once warned of an invalid value where all were finite.
         intercept = (b - (coef * center).sum(axis=1)).astype(np.float32)
         return cls(coef, intercept, seen.astype(np.int64), n_classes, float(C), temperature, chosen_at, center, scale)
 
