@@ -1,25 +1,46 @@
-"""What could not be run is said last, and is a failure where ``WINNOW_TEST_REQUIRE=all`` says so."""
+"""What ran on which server, and what could not be run, is said last.
+
+A test that could not be run counts as a failure where ``WINNOW_TEST_REQUIRE=all`` says so.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import pytest
 
 _not_run = pytest.StashKey[list[str]]()
+_ran_on = pytest.StashKey[Counter[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the list."""
+    """Start the lists."""
     config.stash[_not_run] = []
+    config.stash[_ran_on] = Counter()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes, a file's tests stay together, for they share what was started for them.
+
+    Those of a package that runs once for each deployment stay with their deployment instead.
+    """
+    for item in items:
+        deployment = getattr(item, "callspec", None) and item.callspec.params.get("deployment")
+        group = f"{item.path.parent}-{deployment}" if deployment else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 class _Watch:
-    def __init__(self, found: list[str]) -> None:
-        self._found = found
+    """Sees each report, also those that come from other processes."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._not_run, self._ran_on = config.stash[_not_run], config.stash[_ran_on]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._note(report)
+        if report.when == "call" and not report.skipped:
+            self._ran_on.update({str(value) for name, value in report.user_properties if name == "ran_on"})
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._note(report)
@@ -27,12 +48,12 @@ class _Watch:
     def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if report.skipped and not hasattr(report, "wasxfail"):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-            self._found.append(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}")
+            self._not_run.append(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Watch every report, of modules and of tests."""
-    session.config.pluginmanager.register(_Watch(session.config.stash[_not_run]), "winnow-not-run")
+    session.config.pluginmanager.register(_Watch(session.config), "winnow-watch")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -42,7 +63,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Print the list after everything else."""
+    """Print the lists after everything else."""
+    if hasattr(config, "workerinput"):  # one of several processes: the first one says it
+        return
+    for title, count in sorted(config.stash.get(_ran_on, Counter()).items()):
+        print(f"ran on {title}: {count} {'test' if count == 1 else 'tests'}")
     found = config.stash.get(_not_run, [])
     if found:
         required = " (and all are required: this is a failure)" if os.environ.get("WINNOW_TEST_REQUIRE") else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bench.annotators import Crew, Item, percentile, sign_in
@@ -11,25 +13,32 @@ from bench.server import RunningServer
 CLASSES = ["even", "odd"]
 
 
-def measure(items: int, pool: int, annotators: int, size: int) -> dict[str, Any]:
+def measure(items: int, pool: int, annotators: int, size: int, database: str = "sqlite") -> dict[str, Any]:
     """Label ``items`` of a pool of ``pool`` texts with ``annotators`` people who take ``size`` items at a time.
 
     Training is off (a round would come after more labels than there are), so that the figures are the serving's.
+    ``database`` is ``sqlite``, ``postgresql`` (one that is started for this) or a URL; what the database spends is in
+    the API's figure with SQLite, has its own with a PostgreSQL started here, and is not known with a URL.
     """
-    with RunningServer() as server, sign_in(server.url, server.email, server.password) as owner:
+    with (
+        _database(database) as (url, database_seconds),
+        RunningServer(environment={"WINNOW_DATABASE_URL": url} if url else {}) as server,
+        sign_in(server.url, server.email, server.password) as owner,
+    ):
         project = _fill(owner, pool)
         crew = Crew(server.url, owner, project, truth)
         crew.hire(annotators)
         api = server.part("api")
-        before = api.cpu_times()
+        before, database_before = api.cpu_times(), database_seconds()
         began = time.perf_counter()
         labelled = crew.label(items, size)
         seconds = time.perf_counter() - began
-        after = api.cpu_times()
+        after, database_after = api.cpu_times(), database_seconds()
         standing = list(_standing(owner, project))
         crew.close()
         cpu = after.user + after.system - before.user - before.system
         return {
+            "database": database if url is None or database == "postgresql" else "as given",
             "annotators": annotators,
             "pool": pool,
             "batch_size": size,
@@ -44,7 +53,26 @@ def measure(items: int, pool: int, annotators: int, size: int) -> dict[str, Any]
             "submit_p95_ms": 1e3 * percentile(crew.submit_seconds, 0.95),
             "labels_per_second": labelled / seconds,
             "cpu_ms_per_label": 1e3 * cpu / max(labelled, 1),
+            "database_cpu_ms_per_label": (
+                None
+                if database_before is None or database_after is None
+                else 1e3 * (database_after - database_before) / max(labelled, 1)
+            ),
         }
+
+
+@contextmanager
+def _database(database: str) -> Iterator[tuple[str | None, Callable[[], float | None]]]:
+    """The URL of the database (None: the embedded one), and how to ask for the CPU-seconds that it has spent."""
+    if database == "sqlite":
+        yield None, lambda: None
+    elif database == "postgresql":
+        from bench.servers.postgresql import PostgreSQL
+
+        with PostgreSQL() as server:
+            yield server.create_database(), server.cpu_seconds
+    else:
+        yield database, lambda: None
 
 
 def truth(item: Item) -> str:

@@ -6,7 +6,7 @@ sh scripts/setup.sh --dev || exit 1
 sh scripts/install_test_packages.sh
 failed=""
 sh scripts/lint.sh || failed="$failed lint"
-.venv/bin/python -m pytest "$@" || failed="$failed pytest"
+.venv/bin/python -m pytest -n auto --maxprocesses=4 --dist loadgroup "$@" || failed="$failed pytest"
 if [ -n "$failed" ]; then
     echo "test: failed:$failed" >&2
     exit 1

@@ -42,12 +42,13 @@ def serve(
     pool: Annotated[int | None, typer.Option(help="Items in the pool. [default: --items]")] = None,
     annotators: Annotated[int, typer.Option(min=1, help="People who label at once.")] = 8,
     size: Annotated[int, typer.Option(min=1, max=100, help="Items in a batch.")] = 1,
+    database: Annotated[str, typer.Option(help="sqlite, postgresql (started for this), or a URL.")] = "sqlite",
     json: Json = False,
 ) -> None:
     """Annotators who label at once, over HTTP: what is served twice or lost, and how long they wait."""
     from bench.serve import measure
 
-    _report(measure(items, pool or items, annotators, size), json)
+    _report(measure(items, pool or items, annotators, size, database), json)
 
 
 def student(

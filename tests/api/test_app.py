@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -20,15 +20,16 @@ from winnow.settings import Settings
 JSON = {"Content-Type": "application/json"}
 
 
-def own_app(database: Database, **changes: object) -> FastAPI:
-    settings = Settings(data=Path(database.url.removeprefix("sqlite:///")).parent, **changes)  # type: ignore[arg-type]
-    return create_app(settings, database=database, send_hint=lambda kind, job_id: None)
+def own_app(settings: Settings, database: Database, **changes: object) -> FastAPI:
+    changed = settings.model_copy(update=changes)
+    return create_app(changed, database=database, send_hint=lambda kind, job_id: None)
 
 
 @pytest.fixture
-def strict(database: Database) -> Iterator[httpx.Client]:
+def strict(settings: Settings, database: Database) -> Iterator[httpx.Client]:
     """A production server with small limits that answers to label.example.org too."""
     app = own_app(
+        settings,
         database,
         environment="production",
         max_body_bytes=1000,
@@ -177,8 +178,10 @@ def test_only_known_hosts_are_answered(strict: httpx.Client, host: str, status: 
 
 
 @pytest.mark.parametrize(("host", "status"), [("10.0.0.1:8000", 200), ("[fe80::1]", 200), ("evil.example.org", 400)])
-def test_bound_to_every_address_it_answers_to_bare_addresses(database: Database, host: str, status: int) -> None:
-    with serving(own_app(database, host="0.0.0.0")) as address:
+def test_bound_to_every_address_it_answers_to_bare_addresses(
+    settings: Settings, database: Database, host: str, status: int
+) -> None:
+    with serving(own_app(settings, database, host="0.0.0.0")) as address:
         assert httpx.get(f"{address}/healthz", headers={"Host": host}).status_code == status
 
 
@@ -187,6 +190,9 @@ def test_the_access_log_is_json_and_holds_no_secret(
 ) -> None:
     with caplog.at_level("INFO", "winnow.access"):
         owner.get("/projects", params={"cursor": "7"})
+        deadline = time.monotonic() + 10
+        while not caplog.records and time.monotonic() < deadline:  # it is written after the answer was sent
+            time.sleep(0.005)
     line = json.loads(caplog.records[-1].getMessage())
     assert line.items() >= {"event": "request", "method": "GET", "path": "/v1/projects", "status": 200}.items()
     assert owner_token not in caplog.text

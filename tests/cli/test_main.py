@@ -49,7 +49,7 @@ def test_the_help_loads_nothing_heavy():
     [
         ["no-such-command"],
         ["serve", "--no-such-option"],
-        ["serve", "--workers", "0"],
+        ["serve", "--workers", "-1"],
         ["serve", "--port", "99999"],
         ["label", "pyproject.toml", "--ui-port", "-1"],
         ["simulate", "--pool", "pyproject.toml", "--test", "pyproject.toml", "--strategy", "magic"],

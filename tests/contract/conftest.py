@@ -1,4 +1,4 @@
-"""A real ``winnow serve`` in a folder of its own, known only by its contract."""
+"""A real ``winnow serve`` in a folder of its own, known only by its contract, on each kind of servers behind it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from typing import Any
 
 import httpx
 import pytest
+
+from bench.servers.postgresql import create_database, drop_database
+from tests.conftest import GivenServer, RanOn
 
 WINNOW = Path(sys.executable).with_name("winnow")
 OWNER = ("owner@example.org", "correct horse battery")
@@ -50,12 +53,45 @@ class Service:
         return httpx.Client(base_url=self.url, timeout=60)
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+@dataclass(frozen=True)
+class Deployment:
+    """The servers behind a service: what leads it to them, and what they are called."""
+
+    environment: dict[str, str]
+    titles: tuple[str, ...]
+
+
+# Not for the session: another package may use the same broker, and a worker takes every message that it finds there.
+@pytest.fixture(scope="package", params=["embedded", "redis", "rabbitmq"])
+def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """SQLite and the embedded broker; PostgreSQL and Redis; PostgreSQL and RabbitMQ."""
+    if request.param == "embedded":
+        yield Deployment({}, ("SQLite", "the embedded broker"))
+        return
+    database: GivenServer = request.getfixturevalue("postgresql_server")
+    broker: GivenServer = request.getfixturevalue(f"{request.param}_server")
+    url = create_database(database.url, "contract")
+    yield Deployment(
+        {"WINNOW_DATABASE_URL": url, "WINNOW_BROKER_URL": broker.url},
+        (database.title, broker.title),
+    )
+    drop_database(database.url, url)
+
+
+@pytest.fixture(autouse=True)
+def listed(deployment: Deployment, ran_on: RanOn) -> None:
+    """Every test here ran on these servers."""
+    for title in deployment.titles:
+        ran_on(title)
+
+
+@pytest.fixture(scope="package")
+def service(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     data = tmp_path_factory.mktemp("winnow")
     port, ui_port = free_port(), free_port()
     environment = {
         **os.environ,
+        **deployment.environment,
         "WINNOW_OWNER_EMAIL": OWNER[0],
         "WINNOW_OWNER_PASSWORD": OWNER[1],
     }

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.contract.conftest import make_project, png, texts, wait_job
@@ -66,6 +69,34 @@ def test_csv_columns_are_mapped_by_name(owner: httpx.Client) -> None:
     assert result["created"] == 1
     item = batch(owner, project, 1)[0]
     assert (item["key"], item["text"]) == ("7", "hello there")
+
+
+def test_parquet_in_and_out(owner: httpx.Client) -> None:
+    project = make_project(owner)["id"]
+    table = pa.table(
+        {"text": ["one", "two", None, "four"], "label": ["spam", None, "ham", "eggs"], "key": ["a", "b", "c", "d"]}
+    )
+    data = io.BytesIO()
+    pq.write_table(table, data)
+    result = bring_well(owner, project, "upload", data.getvalue())
+    assert (result["created"], result["rejected"]) == (2, 2)
+    assert [error["line"] for error in result["errors"]] == [3, 4]
+    problem(owner.get(f"/projects/{project}/labels", params={"format": "hf"}), 501)
+    answer = owner.get(f"/projects/{project}/labels", params={"format": "parquet"})
+    assert answer.status_code == 200
+    [row] = pq.ParquetFile(io.BytesIO(answer.content)).read(use_threads=False).to_pylist()
+    [line] = export(owner, project)
+    assert row | {"at": None} == line | {"at": None}
+    assert row["at"] == datetime.fromisoformat(line["at"])
+
+
+@pytest.mark.parametrize("data", [b"PAR1", b"PAR1" + b"\0" * 100 + b"PAR1", b"PAR1" + b"\0" * 100])
+def test_a_broken_parquet_file_fails_with_its_reason(owner: httpx.Client, data: bytes) -> None:
+    project = make_project(owner)["id"]
+    job = bring(owner, project, "in.parquet", data)
+    assert job["state"] == "failed"
+    assert job["error"]["status"] == 422
+    assert "file" in job["error"]["detail"]
 
 
 def test_tsv(owner: httpx.Client) -> None:

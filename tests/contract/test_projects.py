@@ -105,7 +105,7 @@ def test_what_is_not_there_is_404(owner: httpx.Client, path: str) -> None:
     problem(owner.get(path), 404)
 
 
-@pytest.mark.parametrize("path", ["/projects/{p}/predictions", "/projects/{p}/labels?format=parquet"])
+@pytest.mark.parametrize("path", ["/projects/{p}/predictions", "/projects/{p}/labels?format=hf"])
 def test_what_comes_later_answers_501(owner: httpx.Client, path: str) -> None:
     problem(owner.get(path.format(p=make_project(owner)["id"])), 501)
 

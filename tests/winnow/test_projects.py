@@ -36,10 +36,10 @@ def test_access_is_one_statement(database: Database, ann: Identity, project: int
     with database.read() as session:
         found = projects.access(session, ann, project, Permission.LABEL)
         assert (found.project.name, found.role, found.identity) == ("mail", "manager", ann)
-    assert statements == ["BEGIN", "SELECT"]
+    assert [name for name in statements if name != "BEGIN"] == ["SELECT"]
     with database.read() as session:
         assert projects.member_role(session, ann, project, Permission.LABEL) == "manager"
-    assert statements == ["BEGIN", "SELECT"] * 2
+    assert [name for name in statements if name != "BEGIN"] == ["SELECT"] * 2
 
 
 def test_a_stranger_learns_nothing_and_a_viewer_is_refused(database: Database, project: int) -> None:

@@ -66,7 +66,7 @@ def test_a_token_resolves_in_one_statement(database: Database, ann: int) -> None
     with database.read() as session:
         identity = users.resolve_token(session, secret)
     assert identity == users.Identity(ann, "ann@example.org", "member", token.id, False)
-    assert statements == ["BEGIN", "SELECT"]
+    assert [name for name in statements if name != "BEGIN"] == ["SELECT"]
 
 
 def test_expired_sign_ins_are_swept_when_the_person_signs_in(database: Database, ann: int) -> None:

@@ -39,7 +39,12 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        environment = {**os.environ, "WINNOW_DATA": str(self._service.settings.data)}
+        settings = self._service.settings
+        environment = {
+            **os.environ,
+            "WINNOW_DATA": str(settings.data),
+            "WINNOW_DATABASE_URL": settings.resolved_database_url,
+        }
         self.process = subprocess.Popen([sys.executable, "-c", CODE], env=environment)
 
     def children(self) -> list[psutil.Process]:

@@ -1,0 +1,132 @@
+"""Private servers: they answer, come back after SIGKILL as they were, and can be reached from this machine only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from bench.servers.objects import ObjectStore
+from bench.servers.postgresql import PostgreSQL
+from bench.servers.process import PrivateServer, ServerDied, ServerMissing, find_program
+from bench.servers.rabbitmq import RabbitMQ
+from bench.servers.redis import Redis
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=[PostgreSQL, Redis, RabbitMQ, ObjectStore])
+def server(request: pytest.FixtureRequest) -> Iterator[PrivateServer]:
+    made: PrivateServer = request.param()
+    try:
+        made.start()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    yield made
+    made.stop()
+
+
+def listens_on(server: PrivateServer) -> set[str]:
+    processes = [*server.processes(), *(psutil.Process(helper.pid) for helper in server._helpers)]
+    found = [entry for process in processes for entry in process.net_connections("inet")]
+    return {entry.laddr.ip for entry in found if entry.status == psutil.CONN_LISTEN}
+
+
+def test_a_killed_server_is_gone_and_comes_back_on_its_port(server: PrivateServer) -> None:
+    processes = server.processes()
+    assert server.alive
+    assert "127.0.0.1" in listens_on(server) <= {"127.0.0.1", "::1"}
+    url, spent = server.url, server.cpu_seconds()
+    server.kill()
+    assert not server.alive
+    _, left = psutil.wait_procs(processes, 10)
+    assert left == []
+    assert server.cpu_seconds() >= spent
+    server.start()
+    assert server.alive
+    assert server.url == url
+
+
+def test_postgresql_keeps_what_was_committed_when_it_is_killed() -> None:
+    server = PostgreSQL()
+    try:
+        server.start()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    with server:
+        url = server.create_database().replace("+psycopg", "", 1)
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE kept (n integer)")
+            connection.execute("INSERT INTO kept VALUES (7)")
+        server.kill()
+        server.start()
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT n FROM kept").fetchall() == [(7,)]
+    assert not server.folder.exists()
+
+
+def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+    code = f"""
+import sys, time
+from pathlib import Path
+from bench.servers.redis import Redis
+server = Redis(Path({str(tmp_path)!r}))
+server.start()
+print(server.processes()[0].pid, flush=True)
+time.sleep(60)
+"""
+    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert starter.stdout is not None
+    said = starter.stdout.readline()
+    if not said:
+        pytest.skip("redis-server is not on this machine")
+    redis = psutil.Process(int(said))
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    deadline = time.monotonic() + 20
+    while redis.is_running() and redis.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not redis.is_running() or redis.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_program_is_found_on_the_path_in_a_folder_or_in_a_wheel(tmp_path: Path) -> None:
+    for folder in ("13", "15", "wheel"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "no-such-server").touch()
+    folders = [tmp_path / "13", tmp_path / "15"]
+    assert find_program("sh", folders, "dash", None).endswith("/sh")
+    assert find_program("no-such-server", folders, "it", tmp_path / "wheel") == str(tmp_path / "15" / "no-such-server")
+    assert find_program("no-such-server", [], "it", tmp_path / "wheel") == str(tmp_path / "wheel" / "no-such-server")
+    with pytest.raises(ServerMissing, match=r"no-such-server is not on this machine \(install it\)"):
+        find_program("no-such-server", [], "it", None)
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    class Broken(Redis):
+        def _command(self) -> list[str]:
+            return ["sh", "-c", "echo the disk is full >&2; exit 3"]
+
+    server = Broken(tmp_path)
+    with pytest.raises(ServerDied, match="Redis did not start: the disk is full"):
+        server.start()
+    assert not server.alive
+    assert tmp_path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_as_root_postgresql_runs_as_its_own_user() -> None:
+    server = PostgreSQL()
+    try:
+        server.start()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    with server:
+        assert server.processes()[0].username() == "postgres"
