@@ -14,9 +14,9 @@ from cli.errors import CommandError
 
 MOST_CLASSES = 1_000
 _TEXT_COLUMNS = ("text", "body", "content", "message", "sentence", "review", "document", "title", "question")
-_LABEL_COLUMNS = ("label", "class", "category", "target", "topic", "intent", "sentiment")
+LABEL_COLUMNS = ("label", "class", "category", "target", "topic", "intent", "sentiment")
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-_SAMPLE_ROWS = 200
+SAMPLE_ROWS = 200
 _FIELD_LIMIT = 1 << 24
 
 
@@ -44,8 +44,12 @@ def inspect_file(file: Path) -> FilePlan:
         raise CommandError(f"{file.name} is empty")
     if head.startswith(b"PK\x03\x04"):
         return _inspect_zip(file)
+    if head.startswith(b"PAR1"):
+        from cli.parquet_inspection import inspect_parquet
+
+        return inspect_parquet(file)
     if head.startswith(b"\x00") or b"\x00" in head:
-        raise CommandError(f"{file.name} is neither text nor a ZIP: give CSV, TSV, JSONL, a ZIP of images or .npz")
+        raise CommandError(f"{file.name} is neither text nor a ZIP: give CSV, TSV, JSONL, Parquet, ZIP or .npz")
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
         named_so = file.suffix.lower() in (".jsonl", ".ndjson")
         if named_so or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
@@ -65,7 +69,7 @@ def _inspect_zip(file: Path) -> FilePlan:
     if not images:
         raise CommandError(f"{file.name} holds no images")
     return FilePlan(
-        file, file.stem, "image", "zip", None, _seen(path.parent.name for path in images if path.parent.name)
+        file, file.stem, "image", "zip", None, seen(path.parent.name for path in images if path.parent.name)
     )
 
 
@@ -75,7 +79,7 @@ def _npz_labels(file: Path, names: list[str]) -> list[str]:
     import numpy as np
 
     with np.load(file, allow_pickle=False) as arrays:
-        return _seen(str(value) for value in arrays["y"].tolist())
+        return seen(str(value) for value in arrays["y"].tolist())
 
 
 def _inspect_jsonl(file: Path, text: TextIO) -> FilePlan:
@@ -90,7 +94,7 @@ def _inspect_jsonl(file: Path, text: TextIO) -> FilePlan:
             if isinstance(row.get("label"), str):
                 yield row["label"]
 
-    found = _seen(labels())
+    found = seen(labels())
     if task is None:
         raise CommandError(f"{file.name}: no row has text, image or features")
     return FilePlan(file, file.stem, task, "jsonl", None, found)
@@ -113,21 +117,21 @@ def _inspect_table(file: Path, text: TextIO) -> FilePlan:
     columns = [name for name in rows.fieldnames or [] if name]
     if not columns:
         raise CommandError(f"{file.name} has no header line")
-    label = next((name for name in columns if name.strip().lower() in _LABEL_COLUMNS), None)
+    label = next((name for name in columns if name.strip().lower() in LABEL_COLUMNS), None)
     sample: list[Mapping[str, Any]] = []
     found: dict[str, None] = {}
     try:
         for row in rows:
-            if len(sample) < _SAMPLE_ROWS:
+            if len(sample) < SAMPLE_ROWS:
                 sample.append(row)
             value = row.get(label) if label else None
             if value and len(found) <= MOST_CLASSES:
                 found[value] = None
-            if label is None and len(sample) == _SAMPLE_ROWS:
+            if label is None and len(sample) == SAMPLE_ROWS:
                 break
     except csv.Error:
         pass  # a broken row is the import's to report, with its line
-    body = _text_column([name for name in columns if name != label], sample)
+    body = text_column([name for name in columns if name != label], sample)
     if body is None:
         raise CommandError(f"{file.name} has no column of texts")
     mapping = {"text": body} | ({"label": label} if label else {})
@@ -142,7 +146,7 @@ def _inspect_table(file: Path, text: TextIO) -> FilePlan:
     )
 
 
-def _text_column(columns: list[str], sample: list[Mapping[str, Any]]) -> str | None:
+def text_column(columns: list[str], sample: list[Mapping[str, Any]]) -> str | None:
     """The column with a text's name, else the one whose cells are the longest."""
     for wanted in _TEXT_COLUMNS:
         for name in columns:
@@ -153,7 +157,7 @@ def _text_column(columns: list[str], sample: list[Mapping[str, Any]]) -> str | N
     return max(columns, key=lambda name: sum(len(str(row.get(name) or "")) for row in sample))
 
 
-def _seen(values: Iterable[str]) -> list[str]:
+def seen(values: Iterable[str]) -> list[str]:
     """Different values in order of first sight, at most as many as a project may have classes."""
     found: dict[str, None] = {}
     for value in values:

@@ -30,6 +30,7 @@ def load_settings(**given: Any) -> Settings:
         CommandError: a setting has a value that it cannot have.
     """
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from winnow.settings import Settings
 
@@ -37,8 +38,16 @@ def load_settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"])
-        raise CommandError(f"WINNOW_{name.upper()}: {first['msg']} (see docs/settings.md)") from None
+        name, *inner = [str(part) for part in first["loc"]]
+        where = ".".join([f"WINNOW_{name.upper()}", *inner])
+        raise CommandError(f"{where}: {first['msg']} (see docs/settings.md)") from None
+    except SettingsError as error:  # not even JSON, where it must be
+        raise CommandError(f"WINNOW_{_setting_of(error).upper()}: it must be JSON (see docs/settings.md)") from None
+
+
+def _setting_of(error: Exception) -> str:
+    """The setting that pydantic-settings could not parse, which it names in quotes."""
+    return next((part for part in str(error).split('"')[1:2]), "")
 
 
 def connect(url: str | None, token: str | None) -> Client:

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from models.encoders import Encoded, RawItem, digest_of
 from models.errors import CorruptModel, MissingExtra
+from models.length_batches import length_batches
 from models.minilm_graph import WIDTH, activation_names, build_graph
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 CHUNK_TOKENS = 256
 MAX_CHUNKS = 8
 _CLS, _SEP = 101, 102
-_BATCH_TOKENS = 4_096
-_BATCH_ROWS = 32
 _TOKENISE_ROWS = 1_024
 _LOWEST_COSINE = 0.99
 
@@ -140,7 +139,7 @@ class MiniLMEncoder:
                 mask[row, : lengths[chunk]] = 1
             means[batch] = session.run(["mean"], {"ids": ids, "mask": mask})[0]
 
-        batches = _batches(lengths)
+        batches = length_batches(lengths)
         if self.threads == 1 or len(batches) == 1:
             for batch in batches:
                 run_batch(batch)
@@ -267,19 +266,6 @@ def _split(pieces: IntArray) -> list[IntArray]:
     room = CHUNK_TOKENS - 2
     starts = range(0, max(1, len(pieces)), room)
     return [np.concatenate([[_CLS], pieces[start : start + room], [_SEP]]) for start in starts]
-
-
-def _batches(lengths: IntArray) -> list[IntArray]:
-    """Rows by ascending length in batches of at most 32 rows and 4,096 tokens, padding included."""
-    order = np.argsort(lengths, kind="stable")
-    batches: list[IntArray] = []
-    first = 0
-    for end in range(1, len(order) + 1):
-        rows = end - first
-        if end == len(order) or rows == _BATCH_ROWS or (rows + 1) * lengths[order[end]] > _BATCH_TOKENS:
-            batches.append(order[first:end])
-            first = end
-    return batches
 
 
 def _stamp(path: Path) -> list[int] | None:

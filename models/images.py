@@ -45,7 +45,7 @@ def measure_shape(sample: Sequence[RawItem]) -> ImageShape:
     """
     sides, coloured = [], False
     for item in sample:
-        image = _open(item)
+        image = open_rgb(item)
         if image is None:
             continue
         sides.append(np.sqrt(image.width * image.height))
@@ -59,7 +59,7 @@ def measure_shape(sample: Sequence[RawItem]) -> ImageShape:
 
 def decode_image(item: RawItem, shape: ImageShape) -> FloatArray | None:
     """Pixels in 0 … 1, (side, side, channels); None for what is no image, or has more than 40 million pixels."""
-    image = _open(item)
+    image = open_rgb(item)
     if image is None:
         return None
     image = image if shape.channels == 3 else image.convert("L")
@@ -69,7 +69,7 @@ def decode_image(item: RawItem, shape: ImageShape) -> FloatArray | None:
     return pixels.reshape(shape.side, shape.side, shape.channels)
 
 
-def _open(item: RawItem) -> Image.Image | None:
+def open_rgb(item: RawItem) -> Image.Image | None:
     """The image in RGB, read as the predictor reads it; None where Pillow gives up, or it has too many pixels."""
     from predictor.runtime import open_image
 

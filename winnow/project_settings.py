@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from winnow.errors import FieldError, Invalid
+from winnow.hub_encoders import PREFIX, HubEntry, names_for, task_of
 
 TASKS = ("text", "image", "features")
 STRATEGIES = (
@@ -58,14 +59,19 @@ def default_settings() -> dict[str, Any]:
     }
 
 
-def validate_settings(given: Mapping[str, Any], task: str, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Complete settings: ``given`` over ``base`` (the defaults when not given).
+def validate_settings(
+    given: Mapping[str, Any],
+    task: str,
+    base: Mapping[str, Any] | None = None,
+    hub: Mapping[str, HubEntry] | None = None,
+) -> dict[str, Any]:
+    """Complete settings: ``given`` over ``base`` (the defaults when not given); ``hub`` has the registered encoders.
 
     Raises:
         Invalid: a name is not known or a value is out of its range; each is named in ``errors``.
     """
     complete = {**default_settings(), **(base or {})}
-    rules = _rules(task)
+    rules = {**_rules(task), "encoder": _encoder(task, hub or {}, complete["encoder"])}
     errors = []
     for name, value in given.items():
         if name not in rules:
@@ -92,7 +98,6 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
         "overlap": _whole(1, 100),
         "holdout": _holdout,
         "lease_seconds": _whole(1, 86_400),
-        "encoder": _one_of(ENCODERS[task]),
         "teacher": _one_of(TEACHERS),
         "student": _one_of(STUDENTS[task]),
         "budget": _budget,
@@ -129,6 +134,20 @@ def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
         if not isinstance(value, str) or value not in names:
             raise ValueError(f"must be one of {', '.join(names)}")
         return value
+
+    return rule
+
+
+def _encoder(task: str, hub: Mapping[str, HubEntry], present: str) -> Callable[[Any], str]:
+    """One of ours, or a registered one for this kind of item. What a project has stays, registered or not."""
+    known = (*ENCODERS[task], *names_for(task, hub))
+
+    def rule(value: Any) -> str:
+        if isinstance(value, str) and (value in known or value == present):
+            return value
+        entry = hub.get(value.removeprefix(PREFIX)) if isinstance(value, str) and value.startswith(PREFIX) else None
+        what = "" if entry is None else f"; {value} reads {task_of(entry)} items, this project has {task}"
+        raise ValueError(f"must be one of {', '.join(known)}{what}")
 
     return rule
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from models.encoders import Encoder, load_encoder_folder, make_encoder, resolve_auto, save_encoder
+from models.hub import HubModel
 from winnow import attempt_files, features, pool
 from winnow.db import tables
 from winnow.db.session import lock_project
 from winnow.db.tables import Project
+from winnow.hub_encoders import PREFIX
 from winnow.jobs import JobContext
+from winnow.scratch import scratch_folder
 from winnow.settings import Settings
 from worker.base import Runtime
 
@@ -28,17 +30,16 @@ def project_encoder(runtime: Runtime, context: JobContext, project: Project) -> 
         LostJob: this attempt was overtaken.
         ModelError: the encoder that the settings name cannot be had, or not one item can be read.
     """
-    wanted = resolve_auto(project.settings["encoder"], project.task)
     with runtime.database.read() as session:
         stored = features.encoder_of(session, project.id)
     if stored is not None and _fits(stored, project):
         return _load(runtime, stored)
     replaces = None if stored is None else stored.digest
-    fresh, fitted_on = _fitted(runtime, project, wanted)
+    fresh, fitted_on = _fitted(runtime, project)
     path = attempt_files.folder(project.id, "encoders", context.job_id, context.attempt)
-    with tempfile.TemporaryDirectory() as folder:
-        save_encoder(fresh, Path(folder))
-        attempt_files.put_folder(runtime.storage, Path(folder), path)
+    with scratch_folder(runtime.settings) as folder:
+        save_encoder(fresh, folder)
+        attempt_files.put_folder(runtime.storage, folder, path)
     with runtime.database.write() as session:
         lock_project(session, project.id)
         context.fence(session)
@@ -65,11 +66,14 @@ def _fits(stored: tables.Encoder, project: Project) -> bool:
     """Whether it is the one that the settings name, and has not been outgrown by its pool."""
     fitted_on = stored.details.get("fitted_on")
     outgrown = fitted_on is not None and fitted_on < FIT_ENOUGH and project.next_number >= 4 * fitted_on
-    return stored.name == resolve_auto(project.settings["encoder"], project.task) and not outgrown
+    wanted = project.settings["encoder"]
+    # One that is named needs not be there any more: what is encoded stays so when the operator's registry changes.
+    return (stored.name == (resolve_auto(wanted, project.task) if wanted == "auto" else wanted)) and not outgrown
 
 
-def _fitted(runtime: Runtime, project: Project, name: str) -> tuple[Encoder, int | None]:
-    encoder = make_encoder(name, project.task, cache=encoder_cache(runtime.settings))
+def _fitted(runtime: Runtime, project: Project) -> tuple[Encoder, int | None]:
+    cache, hub = encoder_cache(runtime.settings), hub_models(runtime.settings)
+    encoder = make_encoder(project.settings["encoder"], project.task, cache=cache, hub=hub)
     learns = encoder.needs_fit
     if not learns and encoder.dim:
         return encoder, None
@@ -100,9 +104,26 @@ def _load(runtime: Runtime, stored: tables.Encoder) -> Encoder:
     kept: Encoder | None = runtime.kept.get("encoder")
     if kept is not None and kept.digest == stored.digest:
         return kept
-    folder = attempt_files.local_folder(runtime.storage, stored.path)
-    runtime.kept["encoder"] = loaded = load_encoder_folder(folder, encoder_cache(runtime.settings))
+    with attempt_files.local_folder(runtime.storage, stored.path) as folder:
+        runtime.kept["encoder"] = loaded = load_encoder_folder(
+            folder, encoder_cache(runtime.settings), hub=hub_models(runtime.settings)
+        )
     return loaded
+
+
+def hub_models(settings: Settings) -> dict[str, HubModel]:
+    """The encoders that the operator registered, by ``hf:NAME``."""
+    return {
+        f"{PREFIX}{name}": HubModel(
+            source=entry.source,
+            pooling=entry.pooling,
+            max_tokens=entry.max_tokens,
+            prefix=entry.prefix,
+            revision=entry.revision,
+            download=settings.hf_download,
+        )
+        for name, entry in settings.hf_encoders.items()
+    }
 
 
 def encoder_cache(settings: Settings) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from pathlib import PurePath
 from typing import Annotated, Any, BinaryIO
 
@@ -13,14 +12,16 @@ from starlette.datastructures import FormData, UploadFile
 
 from api.deps import Caller, DatabaseDep, StorageDep, project_caller
 from api.schemas.job import JobOut
-from winnow import jobs
+from winnow import jobs, leftovers
+from winnow.db.outage import outage_of
 from winnow.db.session import Database
 from winnow.db.tables import Project
 from winnow.errors import FieldError, Invalid, NotYet
-from winnow.importing.formats import check_format
+from winnow.importing.formats import FORMATS, check_format
 from winnow.intake import CONTENT_OF_TASK, FIELDS
+from winnow.names import is_storable
 from winnow.permissions import Permission
-from winnow.storage import Storage, project_prefix
+from winnow.storage import Storage
 
 router = APIRouter(prefix="/projects/{p}/imports", tags=["items"])
 Writer = Annotated[Caller, Depends(project_caller(Permission.ITEMS_WRITE))]
@@ -38,7 +39,7 @@ _BODY = {
                 "required": ["file"],
                 "properties": {
                     "file": {"type": "string", "format": "binary"},
-                    "format": {"type": "string", "description": "csv, tsv, jsonl, zip or npz; else by the name."},
+                    "format": {"type": "string", "description": ", ".join(FORMATS) + "; else by the name."},
                     "mapping": {
                         "type": "string",
                         "description": 'A JSON object from our fields to columns: {"text": "body"}.',
@@ -56,7 +57,10 @@ _BODY = {
     "",
     status_code=202,
     openapi_extra={"requestBody": _BODY},
-    responses={501: {"description": "A format, or an address instead of a file: a later version brings it."}},
+    responses={
+        501: {"description": "A format, or an address instead of a file: a later version brings it."},
+        503: {"description": "The storage does not answer."},
+    },
 )
 async def import_file(request: Request, caller: Writer, database: DatabaseDep, storage: StorageDep) -> JobOut:
     """Upload a file whose rows become items. The answer is a job; its result counts what became of the rows."""
@@ -72,10 +76,16 @@ async def import_file(request: Request, caller: Writer, database: DatabaseDep, s
         if not isinstance(upload, UploadFile):
             raise Invalid.field("file", "is missing; send the file under this name")
         payload = _options(form)
-        payload["filename"] = PurePath((upload.filename or "").replace("\\", "/")).name[:255]
-        payload["path"] = f"{project_prefix(caller.project_id)}/imports/{secrets.token_hex(16)}"
+        payload["filename"] = _filename(upload)
+        payload["path"] = leftovers.upload_path(caller.project_id)
         payload["bytes"] = await run_in_threadpool(_store, upload.file, storage, payload["path"])
     return await run_in_threadpool(_ask, caller, database, storage, payload)
+
+
+def _filename(upload: UploadFile) -> str:
+    """The name that an uploaded file had, without a path; only its suffix is ever looked at."""
+    name = PurePath((upload.filename or "").replace("\\", "/")).name[:255]
+    return "".join(character for character in name if is_storable(character))
 
 
 def _options(form: FormData) -> dict[str, Any]:
@@ -106,6 +116,8 @@ def _mapping(given: str) -> dict[str, str]:
     if unknown:
         message = f"there is no field {unknown[0][:100]!r}; there are {', '.join(FIELDS)}"
         raise Invalid(f"mapping: {message}.", errors=[FieldError(("body", "mapping", unknown[0][:100]), message)])
+    if not all(map(is_storable, mapping.values())):
+        raise Invalid.field("mapping", "names a column with characters that no text holds")
     return mapping
 
 
@@ -130,6 +142,7 @@ def _ask(caller: Caller, database: Database, storage: Storage, payload: dict[str
             job = jobs.create_job(session, "import", caller.project_id, payload, caller.identity.user_id)
             caller.record(session, "items.import", job=str(job.id), filename=payload["filename"])
             return JobOut.of(job)
-    except BaseException:
-        storage.delete(payload["path"])
+    except Exception as error:
+        if outage_of(error) is None:  # else the job may be there after all; if it is not, the upload is swept away
+            storage.delete(payload["path"])
         raise

@@ -23,6 +23,9 @@ LabelersDoor = Annotated[Door, Depends(project_door(Permission.LABEL))]
 Reader = Annotated[Caller, Depends(project_caller(Permission.LABELS_READ))]
 Format = Literal["jsonl", "csv", "parquet", "label-studio", "hf"]
 
+_PARQUET = "application/vnd.apache.parquet"
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
 
 @router.post("", status_code=201, response_model=LabelsWritten)
 def write_labels(body: LabelsIn, door: LabelersDoor) -> Response:
@@ -48,25 +51,32 @@ def undo_label(label: str, door: LabelersDoor) -> Response:
     "",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "One label a line.", "content": {"application/x-ndjson": {}, "text/csv": {}}},
+        200: {
+            "description": "One label a row.",
+            "content": {"application/x-ndjson": {}, "text/csv": {}, _PARQUET: _BINARY},
+        },
         501: {"description": "A format that a later version brings."},
     },
 )
 def export_labels(
     caller: Reader,
     database: DatabaseDep,
-    format: Annotated[Format, Query(description="`parquet`, `label-studio` and `hf` come later.")] = "jsonl",
+    format: Annotated[Format, Query(description="`label-studio` and `hf` come later.")] = "jsonl",
     all: Annotated[bool, Query(description="The whole history, with `superseded_at`.")] = False,
     raw: Annotated[bool, Query(description="CSV only: leave what spreadsheets would run as it is.")] = False,
 ) -> StreamingResponse:
     """Stream every standing label, oldest first."""
-    if format not in ("jsonl", "csv"):
-        raise NotYet(f"Labels as {format} come in a later version; use jsonl or csv.")
+    if format not in ("jsonl", "csv", "parquet"):
+        raise NotYet(f"Labels as {format} come in a later version; use jsonl, csv or parquet.")
     pages = label_rows.stream_labels(database, caller.project_id, everything=all)
     name = f"labels-{caller.project_id}.{format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    columns = (*label_rows.COLUMNS, *(("superseded_at",) if all else ()))
+    if format == "parquet":
+        from winnow.label_parquet import parquet_pages  # pyarrow: 60 MB that most servers never need
+
+        return StreamingResponse(parquet_pages(pages, columns), media_type=_PARQUET, headers=headers)
     if format == "csv":
-        columns = (*label_rows.COLUMNS, *(("superseded_at",) if all else ()))
         return StreamingResponse(csv_pages(pages, columns, raw=raw), media_type="text/csv", headers=headers)
     return StreamingResponse(_lines(pages), media_type="application/x-ndjson", headers=headers)
 

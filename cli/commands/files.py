@@ -21,8 +21,12 @@ def register(app: typer.Typer) -> None:
 
 def import_file(
     project: ProjectArgument,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSONL, CSV, TSV, ZIP of images or .npz.")],
-    format: Annotated[str | None, typer.Option(help="csv, tsv, jsonl, zip or npz. [default: by the file]")] = None,
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="JSONL, CSV, TSV, Parquet, ZIP of images or .npz.")
+    ],
+    format: Annotated[
+        str | None, typer.Option(help="csv, tsv, jsonl, parquet, zip or npz. [default: by the file]")
+    ] = None,
     mapping: Annotated[
         str | None, typer.Option(metavar="JSON", help='Which column is what, as {"text": "body", "label": "topic"}.')
     ] = None,
@@ -58,7 +62,7 @@ def import_file(
 
 def export_labels(
     project: ProjectArgument,
-    format: Annotated[Literal["jsonl", "csv"], typer.Option(help="The form of the rows.")] = "jsonl",
+    format: Annotated[Literal["jsonl", "csv", "parquet"], typer.Option(help="The form of the rows.")] = "jsonl",
     out: Annotated[Path | None, typer.Option(help="Where to write them. [default: stdout]")] = None,
     all: Annotated[bool, typer.Option("--all", help="The whole history, not only labels that stand.")] = False,
     url: Url = None,

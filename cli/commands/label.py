@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def label(
     file: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, help="Texts (CSV, TSV, JSONL), a ZIP of images, or .npz."),
+        typer.Argument(exists=True, dir_okay=False, help="Texts (CSV, TSV, JSONL, Parquet), a ZIP of images, or .npz."),
     ],
     labels: Annotated[
         str | None, typer.Option(metavar="A,B,C", help="The classes. [default: those that the file names]")

@@ -4,9 +4,9 @@ const POLL_MS = 300;
 const POLL_SLOW_MS = 1500;
 const UNTOUCHED = "";
 const READS = {
-  text: { kinds: ["csv", "tsv", "jsonl"], words: "CSV, TSV or JSONL" },
-  image: { kinds: ["zip", "jsonl", "csv", "tsv"], words: "a ZIP of images, or JSONL" },
-  features: { kinds: ["npz", "csv", "tsv", "jsonl"], words: ".npz, CSV or JSONL" },
+  text: { kinds: ["csv", "tsv", "jsonl", "parquet"], words: "CSV, TSV, JSONL or Parquet" },
+  image: { kinds: ["zip", "jsonl", "csv", "tsv", "parquet"], words: "a ZIP of images, JSONL or Parquet" },
+  features: { kinds: ["npz", "csv", "tsv", "jsonl", "parquet"], words: ".npz, CSV, JSONL or Parquet" },
 };
 
 class DropZone {

@@ -52,7 +52,7 @@ function parseJsonLines(text, limit, cut) {
 
 // {kind, header, rows}; header is null for kinds that have no rows to show.
 async function readPreview(file) {
-  const kind = (file.name.toLowerCase().match(/\.(csv|tsv|jsonl|ndjson|zip|npz)$/) ?? [])[1] ?? null;
+  const kind = (file.name.toLowerCase().match(/\.(csv|tsv|jsonl|ndjson|parquet|zip|npz)$/) ?? [])[1] ?? null;
   if (!["csv", "tsv", "jsonl", "ndjson"].includes(kind)) return { kind, header: null, rows: [] };
   const text = (await file.slice(0, PREVIEW_BYTES).text()).replace(/^\uFEFF/, "");
   const cut = file.size > PREVIEW_BYTES;

@@ -8,13 +8,14 @@ from typing import BinaryIO
 
 from winnow.errors import Invalid, NotYet
 from winnow.importing.jsonl import read_jsonl
+from winnow.importing.parquet import read_parquet
 from winnow.importing.pictures import read_pictures
 from winnow.importing.rows import Position, RawRow, Wanted
 from winnow.importing.table import read_table
 
-FORMATS = ("csv", "tsv", "jsonl", "zip", "npz")
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "zip", "npz")
 #: Formats of the contract that a later version brings.
-LATER = ("parquet", "label-studio", "doccano")
+LATER = ("label-studio", "doccano")
 _BY_SUFFIX = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -52,9 +53,9 @@ def detect_format(filename: str, head: bytes) -> str:
     by_name = _BY_SUFFIX.get(PurePath(filename).suffix.lower())
     if by_name is not None:
         return check_format(by_name)
+    if head.startswith((b"PAR1", b"PARE")):
+        return "parquet"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.startswith(b"PAR1"):
-        return check_format("parquet")
     if start.startswith(b"PK"):
         return "zip"
     if start.startswith(b"["):
@@ -74,6 +75,8 @@ def read_rows(file: BinaryIO, format: str, wanted: Wanted, position: Position | 
         raise Invalid(f"A {format} file holds {what}, but the items of this project are of the task {wanted.task}.")
     if format == "jsonl":
         return read_jsonl(file, wanted, position)
+    if format == "parquet":
+        return read_parquet(file, wanted, position)
     if format == "zip":
         return read_pictures(file, wanted, position)
     if format == "npz":

@@ -374,6 +374,8 @@ def test_a_format_must_fit_the_task() -> None:
         ("a.tab", b"", "tsv"),
         ("a.ndjson", b"", "jsonl"),
         ("a.npz", b"PK", "npz"),
+        ("a.parquet", b"", "parquet"),
+        ("upload", b"PAR1\x15", "parquet"),
         ("upload", b"PK\x03\x04", "zip"),
         ("upload", b'\xef\xbb\xbf\n{"text"', "jsonl"),
         ("upload.txt", b"text\n", "csv"),
@@ -385,7 +387,7 @@ def test_the_format_is_known_by_name_or_first_bytes(filename: str, head: bytes, 
 
 def test_formats_that_come_later_say_so() -> None:
     with pytest.raises(NotYet):
-        detect_format("a.parquet", b"")
+        check_format("label-studio")
     with pytest.raises(NotYet):
         check_format("doccano")
     with pytest.raises(Invalid, match="one JSON list"):

@@ -1,0 +1,22 @@
+"""Batches of token sequences of about the same length, so that hardly any padding is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TOKENS = 4_096
+_ROWS = 32
+
+
+def length_batches(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows by ascending length in batches of at most 32 rows and 4,096 tokens, padding included."""
+    order = np.argsort(lengths, kind="stable")
+    batches: list[NDArray[np.int64]] = []
+    first = 0
+    for end in range(1, len(order) + 1):
+        rows = end - first
+        if end == len(order) or rows == _ROWS or (rows + 1) * lengths[order[end]] > _TOKENS:
+            batches.append(order[first:end])
+            first = end
+    return batches
