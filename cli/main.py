@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import administration, benchmarks, demo, files, label, serve, simulate
+from cli.commands import administration, benchmarks, copying, demo, files, label, serve, simulate
 from cli.errors import CommandError
 
 app = typer.Typer(
@@ -48,7 +48,7 @@ def winnow(
     """Label less, train small: a labeling service that asks for the labels that teach the most."""
 
 
-for module in (serve, label, demo, simulate, files, administration, benchmarks):
+for module in (serve, label, demo, simulate, files, administration, copying, benchmarks):
     module.register(app)
 
 

@@ -499,4 +499,3 @@ def _create_rounds() -> None:
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_rounds_project_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("project_id", "n", name="pk_rounds"),
     )
-    # ### end Alembic commands ###

@@ -1,0 +1,1 @@
+"""Taking projects from one database to another."""
