@@ -118,6 +118,28 @@ class Unavailable(WinnowError):
     title = "Not available"
 
 
+class StorageUnavailable(Unavailable):
+    """The storage of files does not answer. ``reason`` is for the operator; ``lasting``: waiting will not help."""
+
+    slug = "storage-unavailable"
+    title = "The storage does not answer"
+
+    def __init__(self, reason: str, *, lasting: bool = False):
+        super().__init__(
+            "The storage of files cannot be used right now. Try again in a minute; if that does not help, "
+            "have the operator run 'winnow doctor'."
+        )
+        self.reason = reason
+        self.lasting = lasting
+
+
+class Misconfigured(WinnowError):
+    """A setting with which the service cannot start."""
+
+    slug = "misconfigured"
+    title = "A setting cannot be used"
+
+
 class LostJob(WinnowError):
     """This attempt no longer owns its job: another took over, or it was canceled. Publish nothing and stop."""
 

@@ -1,16 +1,14 @@
 """The feature store: one matrix for each project and encoder, computed once, memory-mapped.
 
-The truth is a row and a file for each shard. What is mapped is a local file that the shards were appended to, one row
-for each item number; it is made again from the shards wherever it is missing.
+The truth is a row and a file for each shard. What is mapped is a file of the local cache that the shards were appended
+to, one row for each item number; it is made again from the shards wherever it is missing.
 """
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +20,8 @@ from sqlalchemy.orm import Session
 
 from winnow.db.session import Database
 from winnow.db.tables import Encoder, FeatureShard
+from winnow.leftovers import abandon
+from winnow.local_cache import LocalCache
 from winnow.settings import Settings
 from winnow.storage import Storage
 
@@ -49,7 +49,9 @@ def set_encoder(session: Session, encoder: Encoder) -> Encoder:
     """Store the encoder of a project; features that another one computed are dropped."""
     old = session.get(Encoder, encoder.project_id)
     if old is not None and old.digest != encoder.digest:
-        session.execute(delete(FeatureShard).where(FeatureShard.project_id == encoder.project_id))
+        theirs = FeatureShard.project_id == encoder.project_id
+        abandon(session, [old.path, *session.scalars(select(FeatureShard.path).where(theirs))])
+        session.execute(delete(FeatureShard).where(theirs))
     merged = session.merge(encoder)
     session.flush()
     return merged
@@ -67,6 +69,9 @@ class FeatureStore:
         self._database = database
         self._storage = storage
         self._folder = settings.cache_folder / "features"
+        # Two databases that share a data folder (one may be a copy of the other) never share a storage.
+        self._origin = hashlib.sha256(storage.url.encode()).hexdigest()[:8]
+        self._cache = LocalCache(settings.cache_folder, settings.cache_bytes)
 
     def put_shard(self, array: Features, path: str) -> None:
         """Store the file of a shard, (n, dim). ``path`` bears the attempt that computed it."""
@@ -102,16 +107,19 @@ class FeatureStore:
         rows = shards[-1].stop if shards else 0
         if rows == 0 or dim == 0:
             return FeatureMatrix(np.zeros((rows, dim), dtype), rows, encoder.digest)
-        path = self._folder / f"{project_id}-{encoder.digest[:16]}-{encoder.created_at.timestamp():.6f}.{encoder.dtype}"
-        row_bytes = dim * dtype.itemsize
-        if not path.exists() or path.stat().st_size < rows * row_bytes:
-            with _locked(path) as file:
-                self._append(file, shards, dtype, dim)
+        name = f"{encoder.digest[:16]}-{encoder.created_at.timestamp():.6f}.{encoder.dtype}"
+        path = self._folder / f"{self._origin}-{project_id}-{name}"
+
+        def grow(file: BinaryIO) -> None:
+            self._append(file, shards, dtype, dim)
+
+        with self._cache.grown(path, rows * dim * dtype.itemsize, grow) as file:
+            array = np.memmap(file, dtype, "r", shape=(rows, dim))
         self._forget_others(project_id, path)
-        return FeatureMatrix(np.memmap(path, dtype, "r", shape=(rows, dim)), rows, encoder.digest)
+        return FeatureMatrix(array, rows, encoder.digest)
 
     def _forget_others(self, project_id: int, path: Path) -> None:
-        for other in self._folder.glob(f"{project_id}-*"):
+        for other in self._folder.glob(f"{self._origin}-{project_id}-*"):
             if other != path:
                 other.unlink(missing_ok=True)  # of an encoder that was replaced
 
@@ -123,20 +131,10 @@ class FeatureStore:
         for shard in shards:
             if shard.stop <= have:
                 continue
-            with self._storage.open(shard.path) as source:
-                array = np.load(source, allow_pickle=False)
+            array = np.load(io.BytesIO(self._storage.get_bytes(shard.path)), allow_pickle=False)
             if array.shape != (shard.stop - shard.start, dim):
                 raise ValueError(f"the feature shard {shard.path} has shape {array.shape}")
             file.write(np.ascontiguousarray(array[max(0, have - shard.start) :], dtype).tobytes())
             have = shard.stop
         file.flush()
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    """``path`` for appending, by one process at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file

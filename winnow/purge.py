@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from winnow.db.session import Database, lock_project
 from winnow.db.tables import Item, Label, LabelRequest, Lease, Project, QueueEntry
+from winnow.leftovers import uploads_of
 from winnow.storage import Storage, project_prefix
 
 PURGE_AFTER = timedelta(days=30)
@@ -22,7 +23,7 @@ def expired_projects(session: Session, now: datetime) -> list[int]:
 
 
 def purge_step(session: Session, project_id: int) -> bool:
-    """Delete some of a project's rows for good; True once nothing is left, the project included."""
+    """Delete some of a project's rows for good; True once only its own row is left, and what hangs on that."""
     lock_project(session, project_id)
     for table in (QueueEntry, Lease):
         session.execute(delete(table).where(table.project_id == project_id))
@@ -31,8 +32,13 @@ def purge_step(session: Session, project_id: int) -> bool:
         deleted = cast(CursorResult[Any], session.execute(delete(rows).where(rows.id.in_(some))))
         if deleted.rowcount:
             return False
-    session.execute(delete(Project).where(Project.id == project_id))
     return True
+
+
+def forget_project(session: Session, project_id: int) -> None:
+    """Delete the project's own row: the last step, as whoever comes after it finds nothing to purge any more."""
+    lock_project(session, project_id)
+    session.execute(delete(Project).where(Project.id == project_id))
 
 
 def purge_project(database: Database, storage: Storage, project_id: int) -> None:
@@ -41,8 +47,11 @@ def purge_project(database: Database, storage: Storage, project_id: int) -> None
     In short transactions, so that a large pool does not keep others from writing. Cut short anywhere, it goes on when
     it is called again; a job that still runs finds its row gone and publishes nothing.
     """
-    done = False
-    while not done:
+    left = True
+    while left:
         with database.write() as session:
-            done = purge_step(session, project_id)
+            left = not purge_step(session, project_id)
+    storage.delete(uploads_of(project_id))
     storage.delete(project_prefix(project_id))
+    with database.write() as session:
+        forget_project(session, project_id)

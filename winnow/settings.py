@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from winnow.hub_encoders import HubEntries
+
 
 class Settings(BaseSettings):
     """Everything that an operator can set. Each field is documented in docs/settings.md (a test says so)."""
@@ -18,6 +20,8 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="SQLAlchemy URL; SQLite in the data folder when not set.")
     broker_url: str | None = Field(None, description="Celery broker URL; SQLite in the data folder when not set.")
     storage_url: str | None = Field(None, description="fsspec URL for artifacts and features; a folder when not set.")
+
+    cache_bytes: int = Field(20 << 30, ge=0, description="Most bytes of local copies: of files, and of features.")
 
     environment: Literal["development", "production"] = Field("development", description="production: HSTS, no hints.")
     host: str = Field("127.0.0.1", description="Address that the API and the UI bind to.")
@@ -34,6 +38,9 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(10 << 20, gt=0, description="Largest image, in bytes.")
     max_image_pixels: int = Field(40_000_000, gt=0, description="Largest image, in pixels.")
     max_feature_dim: int = Field(16_384, gt=0, description="Longest feature vector.")
+
+    hf_encoders: HubEntries = Field(default_factory=dict, description="Encoders hf:NAME that projects may use (JSON).")
+    hf_download: bool = Field(False, description="Whether workers may fetch them from the Hugging Face hub.")
 
     job_lease_seconds: float = Field(10.0, gt=0, description="A job whose heartbeat is older than this is taken over.")
     heartbeat_seconds: float = Field(2.0, gt=0, description="How often a running job says that it lives.")
@@ -60,5 +67,5 @@ class Settings(BaseSettings):
 
     @property
     def cache_folder(self) -> Path:
-        """Local scratch: feature caches and unpacked students. Safe to delete while nothing runs."""
+        """Local scratch: copies of files and features, derived encoders. Safe to delete at any time."""
         return self.data.absolute() / "cache"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -27,6 +25,7 @@ from winnow.features import FeatureMatrix, Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import TrainingLabels, standing_for_training
 from winnow.projects import class_names
+from winnow.scratch import scratch_folder
 from worker.base import Runtime
 from worker.project_encoder import encoder_that_is_done, project_encoder
 from worker.recipe import Recipe
@@ -197,12 +196,13 @@ def _with_further(
         return encoded
     if not isinstance(matrix.array, np.memmap):
         return np.concatenate([matrix.array, encoded])
-    with tempfile.NamedTemporaryFile(dir=runtime.settings.cache_folder) as copy:
-        matrix.array.tofile(copy.name)
-        with Path(copy.name).open("ab") as end:
+    with scratch_folder(runtime.settings) as folder:
+        copy = folder / "features"
+        matrix.array.tofile(copy)
+        with copy.open("ab") as end:
             end.write(encoded.tobytes())
         shape = (matrix.covered + len(further), matrix.array.shape[1])
-        return cast(Features, np.memmap(copy.name, matrix.array.dtype, "r", shape=shape))
+        return cast(Features, np.memmap(copy, matrix.array.dtype, "r", shape=shape))
 
 
 def load_previous(runtime: Runtime, snapshot: Snapshot) -> PreviousRound | None:
@@ -220,10 +220,11 @@ def load_previous(runtime: Runtime, snapshot: Snapshot) -> PreviousRound | None:
 
 
 def _previous(runtime: Runtime, last: Student, current: Student | None) -> PreviousRound:
-    folder = attempt_files.local_folder(runtime.storage, registry.training_path(last))
-    carry = json.loads((folder / CARRY).read_text("utf-8"))
+    with attempt_files.local_folder(runtime.storage, registry.training_path(last)) as folder:
+        carry = json.loads((folder / CARRY).read_text("utf-8"))
+        teacher = load_file(folder / TEACHER) if (folder / TEACHER).exists() else None
     previous = PreviousRound(
-        teacher=load_file(folder / TEACHER) if (folder / TEACHER).exists() else None,
+        teacher=teacher,
         class_names=tuple(carry["class_names"]),
         rounds_since_cold=carry.get("rounds_since_cold", 0),
         cold_agreement=carry.get("cold_agreement"),
@@ -231,8 +232,8 @@ def _previous(runtime: Runtime, last: Student, current: Student | None) -> Previ
     )
     if current is None:
         return previous
-    trained = attempt_files.local_folder(runtime.storage, registry.training_path(current))
-    names = tuple(load_description(trained)["class_names"])
+    with attempt_files.local_folder(runtime.storage, registry.training_path(current)) as trained:
+        names, student = tuple(load_description(trained)["class_names"]), load_arrays(trained)
     if names != previous.class_names:  # the classes have changed between the two: the student is the one that counts
         previous = replace(previous, teacher=None, class_names=names)
-    return replace(previous, student=load_arrays(trained), student_family=current.family)
+    return replace(previous, student=student, student_family=current.family)

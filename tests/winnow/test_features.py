@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from winnow import features
 from winnow.db.session import Database
 from winnow.db.tables import Encoder, FeatureShard, Project
 from winnow.features import FeatureStore
+from winnow.local_cache import LocalCache
 from winnow.settings import Settings
 from winnow.storage import Storage
 
@@ -118,3 +122,51 @@ def test_a_cache_of_an_older_database_is_not_believed(database: Database, store:
     with database.write() as session:
         store.add_shard(session, FeatureShard(project_id=project, start=0, stop=4, path=path))
     np.testing.assert_array_equal(store.matrix(project).array, -rows(0, 4))
+
+
+def test_a_copy_with_files_of_its_own_does_not_read_this_ones_cache(
+    database: Database, store: FeatureStore, project: int, settings: Settings, tmp_path: Path
+) -> None:
+    add(database, store, project, 0, 4)
+    store.matrix(project)
+    elsewhere = Storage((tmp_path / "elsewhere").as_uri(), settings.cache_folder)
+    with database.read() as session:
+        path = session.scalars(select(FeatureShard)).one().path
+    other = FeatureStore(database, elsewhere, settings)
+    other.put_shard(-rows(0, 4), path)
+    np.testing.assert_array_equal(other.matrix(project).array, -rows(0, 4))
+    np.testing.assert_array_equal(store.matrix(project).array, rows(0, 4))
+
+
+def files(settings: Settings) -> list[str]:
+    return sorted(path.name for path in (settings.cache_folder / "features").iterdir())
+
+
+def test_a_matrix_that_is_larger_than_the_bound_works_and_is_not_kept(
+    database: Database, storage: Storage, settings: Settings, project: int
+) -> None:
+    small = settings.model_copy(update={"cache_bytes": 20})
+    store = FeatureStore(database, storage, small)
+    add(database, store, project, 0, 3)  # 18 bytes
+    kept = store.matrix(project)
+    assert len(files(small)) == 1
+    add(database, store, project, 3, 5)
+    grown = store.matrix(project)
+    assert files(small) == []
+    np.testing.assert_array_equal(kept.array, rows(0, 3))
+    np.testing.assert_array_equal(grown.array, rows(0, 5))
+    np.testing.assert_array_equal(store.matrix(project).array, rows(0, 5))
+    assert sum(entry.bytes for entry in LocalCache(small.cache_folder).entries()) == 0
+
+
+def test_a_matrix_that_lost_its_end_or_its_folder_is_made_again(
+    database: Database, store: FeatureStore, project: int, settings: Settings
+) -> None:
+    add(database, store, project, 0, 6)
+    store.matrix(project)
+    [file] = (settings.cache_folder / "features").iterdir()
+    for left in (0, 7, 12):
+        os.truncate(file, left)
+        np.testing.assert_array_equal(store.matrix(project).array, rows(0, 6))
+    shutil.rmtree(settings.cache_folder)
+    np.testing.assert_array_equal(store.matrix(project).array, rows(0, 6))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from winnow.errors import NotFound
 from winnow.jobs import JobContext
 from winnow.label_rows import rfc3339, standing_for_training
 from winnow.projects import class_names
+from winnow.scratch import scratch_folder
 from worker.base import Runtime
 
 CALIBRATION_ITEMS = 500
@@ -36,17 +35,17 @@ def run(runtime: Runtime, context: JobContext) -> None:
     context.progress(0.05, "reading items")
     rng = np.random.default_rng([student.version, context.job_id])
     items = _random_items(runtime, project, PARITY_ITEMS, rng)
-    folder = attempt_files.local_folder(runtime.storage, registry.training_path(student))
     context.progress(0.2, "compressing, and comparing with the student")
     path = exports.path_of(project.id, context.job_id, context.attempt)
-    with tempfile.TemporaryDirectory() as scratch:
+    trained = attempt_files.local_folder(runtime.storage, registry.training_path(student))
+    with trained as folder, scratch_folder(runtime.settings) as scratch:
         report = export_bundle(
             folder,
             context.payload["format"],
             calibration=items[:CALIBRATION_ITEMS],
             parity_items=items,
             card=_facts(runtime, project, student),
-            out=Path(scratch) / "bundle.zip",
+            out=scratch / "bundle.zip",
             measured=_measured(runtime, project, list(load_description(folder)["class_names"])),
         )
         context.pause_point()

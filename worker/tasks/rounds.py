@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from winnow.db.tables import Project, Round, Student
 from winnow.jobs import JobContext, request_encode
 from winnow.projects import class_names
 from winnow.queue import QueueRow, replace_queue
+from winnow.scratch import scratch_folder
 from worker.base import Runtime
 from worker.recipe import Recipe
 from worker.round import run_round
@@ -84,8 +83,7 @@ def _store(runtime: Runtime, context: JobContext, result: RoundResult) -> str:
         raise ValueError("a trained round has a teacher and a student")
     context.progress(0.92, "storing the student")
     path = attempt_files.folder(context.project_id, "students", context.job_id, context.attempt)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with scratch_folder(runtime.settings) as folder:
         save_student(folder / "student", result.student)
         arrays = {name: np.ascontiguousarray(array) for name, array in result.teacher.arrays().items()}
         save_file(arrays, folder / "student" / TEACHER)
