@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from cli.instance import running
 from winnow.settings import Settings
 
 ENOUGH_BYTES = 1 << 30
+#: At most, and rarely all of them: 32 of the API's pool, 8 of a worker's process, 4 of the worker, the supervisor and
+#: commands.
+NEEDED_CONNECTIONS = 44
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything; nothing is changed but a file that is written and deleted again."""
-    return [_checked(name, check, settings) for name, check in _checks()]
+    return [_checked(name, check, settings) for name, check in (*_checks(), *_hub_encoders(settings))]
 
 
 def _checked(name: str, check: Callable[[Settings], tuple[bool, str]], settings: Settings) -> Finding:
@@ -52,7 +56,30 @@ def _checks() -> Iterator[tuple[str, Callable[[Settings], tuple[bool, str]]]]:
     yield "database", _database
     yield "broker", _broker
     yield "storage", _storage
+    yield "cache", _cache
     yield "server", _server
+
+
+def _hub_encoders(settings: Settings) -> Iterator[tuple[str, Callable[[Settings], tuple[bool, str]]]]:
+    for name in sorted(settings.hf_encoders):
+        yield f"encoder hf:{name}", partial(_hub_encoder, name)
+
+
+def _hub_encoder(name: str, settings: Settings) -> tuple[bool, str]:
+    """Whether the files are there and may be loaded; nothing is fetched, and the network is not run."""
+    from models.errors import UnusableModel
+    from models.hub import HubModel, check_folder, find_folder
+    from winnow.hub_encoders import task_of
+
+    entry = settings.hf_encoders[name]
+    try:
+        folder = find_folder(f"hf:{name}", HubModel(entry.source, revision=entry.revision))
+        task = task_of(entry) or ("image" if (folder / "preprocessor_config.json").exists() else "text")
+        check_folder(f"hf:{name}", folder, task)
+    except UnusableModel as error:
+        fetched = settings.hf_download and not Path(entry.source).expanduser().is_absolute()
+        return False, f"{error.why}{' (A worker may fetch it at the first use.)' if fetched else ''}"
+    return True, f"{task}, {folder}"
 
 
 def _python(_settings: Settings) -> tuple[bool, str]:
@@ -100,37 +127,80 @@ def _disk(settings: Settings) -> tuple[bool, str]:
 
 def _database(settings: Settings) -> tuple[bool, str]:
     from migrations.runner import HEAD, current
-    from winnow.db.session import make_engine
+    from winnow.db.server import DatabaseRefused, shown
 
-    shown = make_engine(settings.resolved_database_url).url.render_as_string(hide_password=True)
+    url = settings.resolved_database_url
     if settings.database_url is None and not (settings.data.absolute() / "winnow.db").exists():
-        return True, f"{shown} (not there yet: the first start makes it)"
-    found = current(settings.resolved_database_url)
+        return True, f"{shown(url)} (not there yet: the first start makes it)"
+    try:
+        found = current(url)
+        well, server = _database_server(url)
+    except DatabaseRefused as error:
+        return False, error.detail
+    if not well:
+        return False, f"{shown(url)}: {server}"
     if found != HEAD:
-        return False, f"{shown} is at schema {found}, {HEAD} is the newest: run 'winnow migrate'"
-    return True, f"{shown}, schema {found}"
+        return False, f"{shown(url)} is at schema {found or 'nothing'}, {HEAD} is the newest: run 'winnow migrate'"
+    return True, f"{shown(url)}{server}, schema {found}"
+
+
+def _database_server(url: str) -> tuple[bool, str]:
+    """Whether the database's server has what one Winnow server needs of it; says nothing of SQLite."""
+    from winnow.db.server import describe_server, explained
+    from winnow.db.session import Database
+
+    with explained(url):
+        database = Database(url, pool_size=1)
+        try:
+            with database.engine.connect() as connection:
+                server = describe_server(connection)
+        finally:
+            database.dispose()
+    if server is None:
+        return True, ""
+    said = f"{server.free_connections} connections free of {NEEDED_CONNECTIONS} that a server with one worker may use"
+    if server.free_connections < NEEDED_CONNECTIONS:
+        return False, f"{said}: raise max_connections of the database server"
+    return True, f", PostgreSQL {server.version}, {server.encoding}, {said}"
 
 
 def _broker(settings: Settings) -> tuple[bool, str]:
     if settings.broker_url is None:
         return True, "embedded (a file in the data folder)"
-    from winnow.hints import make_app
+    from winnow.broker_connection import complaint, introduction, shown
 
-    with make_app(settings.broker_url).connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=3)
-        return True, str(connection.as_uri())
+    try:
+        name, seconds = introduction(settings.broker_url)
+    except Exception as error:  # what the transports raise has nothing in common
+        return False, complaint(settings.broker_url, error)
+    return True, f"{shown(settings.broker_url)}, {name}, answers in {seconds * 1000:.1f} ms"
 
 
 def _storage(settings: Settings) -> tuple[bool, str]:
     if settings.storage_url is None and not settings.data.exists():
         return True, "a folder in the data folder"
+    from winnow.errors import Misconfigured, StorageUnavailable
+    from winnow.remote import shown
     from winnow.storage import Storage
 
-    storage = Storage(settings.resolved_storage_url, settings.cache_folder)
-    storage.put_bytes(b"winnow", "doctor/probe")
-    found = storage.get_bytes("doctor/probe")
-    storage.delete("doctor")
-    return found == b"winnow", settings.resolved_storage_url
+    try:
+        Storage.of(settings).check()
+    except Misconfigured as error:
+        return False, error.detail
+    except StorageUnavailable as error:
+        return False, error.reason
+    return True, shown(settings.resolved_storage_url)
+
+
+def _cache(settings: Settings) -> tuple[bool, str]:
+    from winnow.local_cache import LocalCache
+
+    used = sum(entry.bytes for entry in LocalCache(settings.cache_folder).entries())
+    return True, f"{_size(used)} of {_size(settings.cache_bytes)} used by copies of files and features"
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.1f} MB"
 
 
 def _server(settings: Settings) -> tuple[bool, str]:

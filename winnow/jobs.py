@@ -8,7 +8,7 @@ AND state = 'running'``, in the transaction of its results. An attempt that was 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, or_, sel
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from winnow.db.base import utcnow
+from winnow.db.clock import database_time
+from winnow.db.outage import outages_ignored
 from winnow.db.session import Database, after_commit, lock_project
 from winnow.db.tables import Job
 from winnow.errors import Conflict, LostJob, NotFound, WinnowError
@@ -25,10 +26,10 @@ from winnow.workers import is_gone
 
 #: A round that waits for longer than this makes imports, encoding and exports step aside.
 YIELD_AFTER = timedelta(seconds=0.2)
-REHINT_AFTER = timedelta(seconds=2)
-REHINT_BULK_AT_MOST = timedelta(seconds=30)
 
 WAITING: ColumnElement[bool] = or_(Job.state == "queued", and_(Job.state == "running", Job.lease_until.is_(None)))
+#: The worker of a job that ended, but not by whoever worked on it: attempts that died may have left files.
+_TO_BE_SWEPT = func.coalesce(Job.worker, "unswept")
 
 
 def _no_other_round_runs() -> ColumnElement[bool]:
@@ -50,7 +51,14 @@ def create_job(
     requested_by: int | None = None,
 ) -> Job:
     """A queued job; the workers hear of it once the transaction is committed."""
-    job = Job(kind=kind, project_id=project_id, payload=payload or {}, requested_by=requested_by, state="queued")
+    job = Job(
+        kind=kind,
+        project_id=project_id,
+        payload=payload or {},
+        requested_by=requested_by,
+        state="queued",
+        created_at=database_time(session),
+    )
     session.add(job)
     session.flush()
     hint(session, job.kind, job.id)
@@ -60,10 +68,8 @@ def create_job(
 def hint(session: Session, kind: str, job_id: int) -> None:
     """Send a hint about the job after the commit, where the session's database has a sender."""
     send: Callable[[str, int], None] | None = session.info.get("send_hint")
-    if send is None:
-        return
-    session.execute(update(Job).where(Job.id == job_id).values(hinted_at=utcnow()))
-    after_commit(session, lambda: send(kind, job_id))
+    if send is not None:
+        after_commit(session, lambda: send(kind, job_id))
 
 
 def request_encode(session: Session, project_id: int) -> Job:
@@ -103,8 +109,9 @@ def cancel(session: Session, job_id: int) -> Job:
         session,
         [Job.id == job_id, Job.state.in_(("queued", "running"))],
         state="canceled",
-        finished_at=utcnow(),
+        finished_at=database_time(session),
         lease_until=None,
+        worker=_TO_BE_SWEPT,
         message="canceled",
     )
     job = get_job(session, job_id)
@@ -125,7 +132,7 @@ def claim(session: Session, job_id: int, worker: str, settings: Settings, kind: 
     None when it does not wait, or another round of its project runs. A job whose workers died ``max_attempts`` times is
     failed instead.
     """
-    now = utcnow()
+    now = database_time(session)
     it_waits = [Job.id == job_id, WAITING, *([Job.kind == kind] if kind else [])]
     if _change(
         session,
@@ -133,6 +140,7 @@ def claim(session: Session, job_id: int, worker: str, settings: Settings, kind: 
         state="failed",
         finished_at=now,
         lease_until=None,
+        worker=_TO_BE_SWEPT,
         message="failed",
         error=_died_too_often(settings.max_attempts),
     ):
@@ -158,7 +166,7 @@ def claim(session: Session, job_id: int, worker: str, settings: Settings, kind: 
 
 def heartbeat(session: Session, job_id: int, attempt: int, settings: Settings, **changes: Any) -> bool:
     """Renew the lease of an attempt (and write ``changes``); False when it is not running any more."""
-    until = utcnow() + timedelta(seconds=settings.job_lease_seconds)
+    until = database_time(session) + timedelta(seconds=settings.job_lease_seconds)
     return _change(session, _mine(job_id, attempt), lease_until=until, **changes) == 1
 
 
@@ -172,16 +180,24 @@ def fail(session: Session, job_id: int, attempt: int, problem: dict[str, Any]) -
     _end(session, job_id, attempt, state="failed", error=problem, message="failed")
 
 
-def release(session: Session, job_id: int, attempt: int, message: str) -> None:
-    """Give a running job back to be taken up again from its checkpoint; this is no death."""
-    if not _change(session, _mine(job_id, attempt), lease_until=None, worker=None, message=message):
+def release(session: Session, job_id: int, attempt: int, message: str, *, died: bool = False) -> None:
+    """Give a running job back to be taken up again from its checkpoint; no death, unless it ``died``."""
+    deaths = Job.deaths + int(died)
+    if not _change(session, _mine(job_id, attempt), lease_until=None, worker=None, message=message, deaths=deaths):
         raise LostJob(f"Attempt {attempt} of job {job_id} is not running any more.")
     job = get_job(session, job_id)
     hint(session, job.kind, job.id)
 
 
+def has_published(session: Session, job_id: int, attempt: int) -> bool:
+    """Whether this attempt ended the job with success: a commit may hold although its answer never came."""
+    done = select(Job.id).where(Job.id == job_id, Job.attempt == attempt, Job.state == "succeeded")
+    return session.scalar(done) is not None
+
+
 def _end(session: Session, job_id: int, attempt: int, **values: Any) -> None:
-    if not _change(session, _mine(job_id, attempt), lease_until=None, finished_at=utcnow(), **values):
+    ended = {"lease_until": None, "finished_at": database_time(session), **values}
+    if not _change(session, _mine(job_id, attempt), **ended):
         raise LostJob(f"Attempt {attempt} of job {job_id} is not running any more.")
     job = get_job(session, job_id)
     _wake_others(session, job.kind, job.project_id)
@@ -219,38 +235,42 @@ def round_waits(session: Session, now: datetime) -> bool:
 # Finding work that nobody does
 
 
-def lost_jobs(session: Session, now: datetime) -> list[int]:
-    """The running jobs whose lease ran out, or whose process (of this machine) is gone."""
-    held = session.execute(
-        select(Job.id, Job.worker, Job.lease_until).where(Job.state == "running", Job.lease_until.is_not(None))
-    ).all()
-    return [job_id for job_id, worker, until in held if (until and until < now) or (worker and is_gone(worker))]
+_HELD = select(Job.id, Job.worker, Job.lease_until).where(Job.state == "running", Job.lease_until.is_not(None))
 
 
-def release_lost(session: Session, now: datetime) -> list[int]:
+def lost_jobs(session: Session, now: datetime, *, by_lease: bool = True) -> list[int]:
+    """The running jobs whose lease ran out, or whose process (of this machine) is gone.
+
+    ``by_lease=False`` looks at processes alone: after an outage no lease is fresh, and who lives renews theirs.
+    """
+    return [row.id for row in session.execute(_HELD).all() if _is_lost(row, now, by_lease)]
+
+
+def release_lost(session: Session, now: datetime, *, by_lease: bool = True) -> list[int]:
     """The jobs that are lost wait again, one death later. Returns their ids."""
-    return _give_up(session, [Job.lease_until.is_not(None)], lost_jobs(session, now))
+    candidates = lost_jobs(session, now, by_lease=by_lease)
+    # Looked at again under their locks: another reaper may have been first, and another attempt may live by now.
+    locked = _HELD.where(Job.id.in_(candidates)).order_by(Job.id).with_for_update(skip_locked=True)
+    lost = [row.id for row in session.execute(locked).all() if _is_lost(row, now, by_lease)] if candidates else []
+    return _give_up(session, [Job.lease_until.is_not(None)], lost)
+
+
+def _is_lost(row: Any, now: datetime, by_lease: bool) -> bool:
+    return bool((by_lease and row.lease_until < now) or (row.worker and is_gone(row.worker)))
 
 
 def release_worker(session: Session, name: str, *, died: bool = True) -> list[int]:
     """The jobs of a worker that is gone, and of its children, wait again. Returns their ids.
 
-    ``name`` is :func:`winnow.workers.worker_name` of its process. Hints that were lost with it are sent again.
+    ``name`` is :func:`winnow.workers.worker_name` of its process.
     """
-    ids = _give_up(session, [Job.lease_until.is_not(None)], held_by(session, name), deaths=int(died))
-    forget_hints(session)
-    return ids
+    return _give_up(session, [Job.lease_until.is_not(None)], held_by(session, name), deaths=int(died))
 
 
 def held_by(session: Session, name: str) -> list[int]:
     """The ids of the jobs that a worker, or a child of it, is doing."""
     theirs = or_(Job.worker == name, Job.worker.startswith(f"{name}:", autoescape=True))
     return list(session.scalars(select(Job.id).where(Job.state == "running", Job.lease_until.is_not(None), theirs)))
-
-
-def forget_hints(session: Session) -> None:
-    """Have the reaper send the hints of all waiting jobs again: those that were sent may be lost."""
-    _change(session, [WAITING, Job.hinted_at.is_not(None)], hinted_at=None)
 
 
 def _give_up(session: Session, still: list[ColumnElement[bool]], ids: list[int], deaths: int = 1) -> list[int]:
@@ -261,43 +281,29 @@ def _give_up(session: Session, still: list[ColumnElement[bool]], ids: list[int],
             lease_until=None,
             worker=None,
             deaths=Job.deaths + deaths,
-            hinted_at=None,
             message="its worker is gone; it will be taken up again",
         )
     return ids
 
 
-def pending_hints(session: Session, now: datetime) -> list[tuple[str, int]]:
-    """The waiting jobs that could start and were not hinted at for a while, as (kind, id); rounds first.
-
-    Rounds are named every 2 s, other work after 2 s, 4 s, 8 s… up to every 30 s: while it waits for a worker that is
-    busy, its messages would pile up.
-    """
-    waiting = session.execute(
-        select(Job.kind, Job.id, Job.created_at, Job.hinted_at)
-        .where(WAITING, _no_other_round_runs(), or_(Job.hinted_at.is_(None), Job.hinted_at < now - REHINT_AFTER))
-        .order_by(Job.kind.desc(), Job.id)
-        .limit(1_000)
-    ).all()
-    due = []
-    for kind, job_id, created_at, hinted_at in waiting:
-        if hinted_at is not None and kind != "round":
-            pause = min(max(hinted_at - created_at, REHINT_AFTER), REHINT_BULK_AT_MOST)
-            if hinted_at + pause > now:
-                continue
-        due.append((kind, job_id))
-    return due
+def startable(session: Session, limit: int = 100) -> list[tuple[str, int]]:
+    """The waiting jobs that could start now, as (kind, id), in the order to do them: rounds first, then imports."""
+    waiting = select(Job.kind, Job.id).where(WAITING, _no_other_round_runs())
+    found = session.execute(waiting.order_by(Job.kind.desc(), Job.id).limit(limit))
+    return [(kind, job_id) for kind, job_id in found]
 
 
-def ended_without_result(session: Session, now: datetime) -> list[Job]:
-    """Jobs that failed or were canceled within the last day, but for those that just did."""
-    recent = Job.finished_at.between(now - timedelta(days=1), now - timedelta(minutes=1))
-    return list(session.scalars(select(Job).where(Job.state.in_(("failed", "canceled")), recent)))
+def unswept_jobs(session: Session, ended_before: datetime, limit: int = 200) -> list[Job]:
+    """Jobs that have ended, and after which nobody has swept yet: they still name their worker."""
+    ended = Job.state.in_(("succeeded", "failed", "canceled"))
+    left = select(Job).where(ended, Job.worker.is_not(None), Job.finished_at < ended_before)
+    return list(session.scalars(left.order_by(Job.id).limit(limit)))
 
 
-def mark_hinted(session: Session, job_ids: list[int], now: datetime | None) -> None:
-    """Note when jobs were last hinted at; None asks the reaper to do it again soon."""
-    _change(session, [Job.id.in_(job_ids)], hinted_at=now)
+def mark_swept(session: Session, job_ids: Sequence[int], *, swept: bool = True) -> None:
+    """Nothing is left of these ended jobs but what rows point to; or, with ``swept=False``, there is again."""
+    ended = Job.state.in_(("succeeded", "failed", "canceled"))
+    _change(session, [Job.id.in_(job_ids), ended], worker=None if swept else "unswept")
 
 
 class Interrupted(Exception):
@@ -319,6 +325,7 @@ class JobContext:
         self.job_id = job.id
         self.kind = job.kind
         self.attempt = job.attempt
+        self.deaths = job.deaths
         self.project_id = job.project_id
         self.payload = dict(job.payload)
         self.checkpoint_state: dict[str, Any] = dict(job.checkpoint or {})
@@ -351,7 +358,7 @@ class JobContext:
         if time.monotonic() - self._told_at < 0.5:
             return
         self._told_at = time.monotonic()
-        with self.database.write() as session:
+        with outages_ignored(), self.database.write() as session:
             self.fence(session, progress=progress, message=message)
 
     def finish(self, session: Session, result: dict[str, Any]) -> None:
@@ -371,9 +378,8 @@ class JobContext:
         """Canceled, overtaken, or the worker was told to stop: give up soon, publish nothing."""
         if not self.lost and time.monotonic() - self._looked_at >= 0.5:
             self._looked_at = time.monotonic()
-            with self.database.read() as session:
-                mine = session.scalar(select(Job.id).where(*_mine(self.job_id, self.attempt)))
-            self.lost = mine is None
+            with outages_ignored(), self.database.read() as session:
+                self.lost = session.scalar(select(Job.id).where(*_mine(self.job_id, self.attempt))) is None
         return self.lost or self._stopping()
 
     def should_yield(self) -> bool:
@@ -382,8 +388,8 @@ class JobContext:
             return False
         if time.monotonic() - self._yield_at >= 0.2:
             self._yield_at = time.monotonic()
-            with self.database.read() as session:
-                self._yields = round_waits(session, utcnow())
+            with outages_ignored(), self.database.read() as session:
+                self._yields = round_waits(session, database_time(session))
         return self._yields
 
     def pause_point(self) -> None:

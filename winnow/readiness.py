@@ -5,31 +5,36 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
-from urllib.parse import urlsplit
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from winnow.db.base import utcnow
+from winnow.broker_connection import introduction
+from winnow.db.clock import database_time
 from winnow.db.tables import WorkerSeen
 
-_PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671, "pyamqp": 5672, "postgresql": 5432}
+log = structlog.get_logger(__name__)
+
+_POSTGRESQL_PORT = 5432
 
 
 def worker_seen(session: Session, within: timedelta) -> bool:
     """Whether any worker said lately that it lives."""
-    return session.scalar(select(WorkerSeen.name).where(WorkerSeen.seen_at > utcnow() - within).limit(1)) is not None
+    since = database_time(session) - within
+    return session.scalar(select(WorkerSeen.name).where(WorkerSeen.seen_at > since).limit(1)) is not None
 
 
-def broker_check(url: str, *, seconds: float = 2.0) -> Callable[[], bool]:
-    """A check whether something listens at the broker's address, remembered for ``seconds``.
+def broker_check(url: str, *, seconds: float = 2.0, patience: float = 1.0) -> Callable[[], bool]:
+    """A check whether one can sign in to the broker within ``patience`` seconds, remembered for ``seconds``.
 
-    It opens a connection and speaks no protocol: a probe must not need the broker's client library. The embedded
-    broker is a file, which its first user makes; its folder has to be there.
+    The embedded broker is a file, which its first user makes; its folder has to be there.
     """
     state: tuple[float, bool] = (float("-inf"), False)
     lock = Lock()
@@ -38,26 +43,57 @@ def broker_check(url: str, *, seconds: float = 2.0) -> Callable[[], bool]:
         nonlocal state
         with lock:
             if time.monotonic() - state[0] > seconds:
-                state = (time.monotonic(), _answers(url))
+                answers = _answers(url, patience)
+                state = (time.monotonic(), answers)
             return state[1]
 
     return check
 
 
-def _answers(url: str) -> bool:
-    scheme, _, rest = url.partition("://")
-    if scheme.startswith(("sqla+", "sqlalchemy+")):
-        url = url.partition("+")[2]
-        scheme = url.partition("://")[0]
-    if scheme.startswith("sqlite"):
-        file = make_url(url).database
-        return file is not None and Path(file).parent.is_dir()
-    if scheme in ("memory", "filesystem"):
+def storage_check(check: Callable[[], object], *, seconds: float = 5.0, patience: float = 2.0) -> Callable[[], bool]:
+    """A check whether the storage answers ``check`` within ``patience`` seconds, remembered for ``seconds``.
+
+    It asks from a thread of its own, one question at a time: a server that accepts connections and says nothing must
+    not keep a probe waiting.
+    """
+    asker = ThreadPoolExecutor(1, thread_name_prefix="winnow-storage")
+    state: tuple[float, Future[object] | None] = (float("-inf"), None)
+    lock = Lock()
+
+    def ask() -> bool:
+        nonlocal state
+        with lock:
+            asked_at, answer = state
+            if answer is None or (answer.done() and time.monotonic() - asked_at > seconds):
+                state = (time.monotonic(), answer := asker.submit(check))
+        try:
+            answer.result(patience)
+        except Exception:
+            return False
         return True
-    parts = urlsplit(f"//{rest}" if rest else url)
+
+    return ask
+
+
+def _answers(url: str, patience: float) -> bool:
+    scheme, _, rest = url.partition("+")
+    if scheme in ("sqla", "sqlalchemy"):
+        return _file_or_port(rest, patience)
     try:
-        address = (parts.hostname or "localhost", parts.port or _PORTS.get(scheme.partition("+")[0], 5672))
-        with socket.create_connection(address, timeout=1):
+        introduction(url, patience=patience)
+    except Exception as error:  # what the transports raise has nothing in common
+        log.debug("broker.no_answer", error=str(error))
+        return False
+    return True
+
+
+def _file_or_port(url: str, patience: float) -> bool:
+    """A table of messages: in a SQLite file, whose folder must be there, or on a server, which must listen."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return parsed.database is not None and Path(parsed.database).parent.is_dir()
+        with socket.create_connection((parsed.host or "localhost", parsed.port or _POSTGRESQL_PORT), patience):
             return True
-    except (OSError, ValueError):
+    except (OSError, ValueError, ArgumentError):
         return False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import mmap
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -17,12 +17,14 @@ from typing import Any
 import structlog
 
 from winnow import jobs, workers
-from winnow.db.base import utcnow
+from winnow.db.clock import database_time
+from winnow.db.outage import outages_ignored
 from winnow.db.session import Database
 from winnow.forking import no_fork
-from winnow.hints import BULK_QUEUE, ROUNDS_QUEUE, make_sender
+from winnow.hints import BULK_QUEUE, ROUNDS_QUEUE
 from winnow.settings import Settings
 from winnow.storage import Storage
+from worker.flags import Bell, Flag
 
 log = structlog.get_logger(__name__)
 
@@ -30,21 +32,6 @@ SOFT_STOP_SECONDS = 5.0
 SEEN_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-class Flag:
-    """A byte that this process and all that it forks see: has the worker been told to stop?"""
-
-    def __init__(self) -> None:
-        self._byte = mmap.mmap(-1, 1)
-
-    def set(self) -> None:
-        """Tell everybody."""
-        self._byte[0] = 1
-
-    def __call__(self) -> bool:
-        """Whether it was set."""
-        return self._byte[0] == 1
 
 
 def run_worker(settings: Settings, concurrency: int = 1, *, die_with_parent: bool = False) -> int:
@@ -67,11 +54,12 @@ class _Worker:
         self._parent = os.getppid() if die_with_parent else None
         self._name = workers.worker_name()
         self._stopping = Flag()
+        self._bell = Bell()
         self._seen_at = 0.0
         self._children: set[int] = set()
-        self._ready = False
         self._database = Database(settings.resolved_database_url, pool_size=0)  # see winnow.forking
         self._controller: Any = None
+        self._start_loop: Callable[[], None] = lambda: None
 
     def run(self) -> int:
         from celery.signals import worker_process_init
@@ -82,8 +70,16 @@ class _Worker:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        app = make_celery(self._settings, stopping=self._stopping)
+        app = make_celery(self._settings, stopping=self._stopping, bell=self._bell)
         worker_process_init.connect(self._on_child, weak=False)
+        self._start_loop = lambda: app.winnow_loop().start()
+        reaper = Reaper(
+            self._database,
+            self._settings,
+            self._bell.ring,
+            storage=Storage.of(self._settings),
+            on_look=self._look,
+        )
         self._controller = WorkController(
             app=app,
             hostname=f"winnow-{os.getpid()}@{workers.node_name()}",
@@ -93,14 +89,7 @@ class _Worker:
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
-            ready_callback=self._on_ready,
-        )
-        reaper = Reaper(
-            self._database,
-            self._settings,
-            make_sender(self._settings.resolved_broker_url),
-            storage=Storage(self._settings.resolved_storage_url, self._settings.cache_folder),
-            on_look=self._look,
+            ready_callback=lambda _consumer: reaper.hurry(),
         )
         reaper.start()
         log.info("worker.starts", worker=self._name, processes=self._concurrency)
@@ -111,10 +100,6 @@ class _Worker:
         self._give_back()
         log.error("worker.broken", exitcode=self._controller.exitcode)
         return 1
-
-    def _on_ready(self, _consumer: Any) -> None:
-        self._ready = True
-        self._look()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if not self._stopping():
@@ -158,7 +143,7 @@ class _Worker:
         for pid in gone:
             with suppress(ChildProcessError):  # the pool may have been faster
                 os.waitpid(pid, 0)
-        with no_fork(), self._database.write() as session:
+        with outages_ignored(), no_fork(), self._database.write() as session:  # else the reaper misses them soon
             for pid in dead:
                 jobs.release_worker(session, workers.worker_name(child=pid))
             jobs.release_worker(session, self._name, died=False)
@@ -166,28 +151,29 @@ class _Worker:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
     def _busy(self) -> bool:
-        with no_fork(), self._database.read() as session:
-            return bool(jobs.held_by(session, self._name))
+        busy = True  # while nobody can tell
+        with outages_ignored(), no_fork(), self._database.read() as session:
+            busy = bool(jobs.held_by(session, self._name))
+        return busy
 
     def _give_back(self) -> None:
-        with no_fork(), self._database.write() as session:
+        with outages_ignored(), no_fork(), self._database.write() as session:
             jobs.release_worker(session, self._name, died=False)
             workers.forget_worker(session, self._name)
 
     def _look(self) -> None:
         if self._parent is not None and os.getppid() != self._parent:
             os.kill(os.getpid(), signal.SIGTERM)
-        if self._ready and not self._stopping():
-            before, self._children = self._children, self._pids()
-            dead = {
-                pid for pid in before if pid not in self._children or workers.is_gone(workers.worker_name(child=pid))
-            }
-            if dead:
-                self._start_afresh(dead)
-        if self._ready and not self._stopping() and time.monotonic() - self._seen_at >= SEEN_SECONDS:
+        before, self._children = self._children, self._pids()
+        if self._stopping() or not (before or self._children):  # the pool is not there yet
+            return
+        dead = {pid for pid in before if pid not in self._children or workers.is_gone(workers.worker_name(child=pid))}
+        if dead:
+            self._start_afresh(dead)
+        if time.monotonic() - self._seen_at >= SEEN_SECONDS:
             self._seen_at = time.monotonic()
             with self._database.write() as session:
-                workers.see_worker(session, self._name, utcnow())
+                workers.see_worker(session, self._name, database_time(session))
 
     def _on_child(self, **_: Any) -> None:
         """In each process of the pool, as it begins: it dies with the worker, and stops only when told by it."""
@@ -198,3 +184,4 @@ class _Worker:
             os._exit(1)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
+        self._start_loop()

@@ -22,7 +22,7 @@ def serve(
     ui_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of the pages, 0 for any. [default: 8501]")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many jobs run at once.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="How many jobs run at once here; 0: other machines do them.")] = 1,
     no_ui: Annotated[bool, typer.Option("--no-ui", help="Serve no pages.")] = False,
     data: Data = None,
 ) -> None:

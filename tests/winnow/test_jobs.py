@@ -197,7 +197,7 @@ def test_one_round_runs_and_one_waits(database: Database, settings: Settings) ->
     assert claim(database, settings, elsewhere) is not None
     assert read(database, waiting).state == "queued"
     with database.read() as session:
-        assert jobs.pending_hints(session, utcnow() + timedelta(hours=1)) == []
+        assert jobs.startable(session) == []
     hints: list[tuple[str, int]] = []
     database.send_hint = lambda kind, job_id: hints.append((kind, job_id))
     with database.write() as session:
@@ -291,26 +291,18 @@ def test_hints_are_sent_after_the_commit_and_not_without_it(database: Database) 
     assert hints == [("export", job.id)]
 
 
-def test_hints_are_sent_again_less_and_less_often(database: Database) -> None:
-    bulk, round_id = make_job(database, "import"), make_job(database, "round", make_project(database))
-    start = utcnow()
-
-    def due(seconds: float) -> list[int]:
-        with database.write() as session:
-            now = start + timedelta(seconds=seconds)
-            found = [job_id for _, job_id in jobs.pending_hints(session, now)]
-            jobs.mark_hinted(session, found, now)
-            return found
-
-    assert due(0) == [round_id, bulk]
-    assert due(1) == []
-    assert due(2.5) == [round_id, bulk]
-    assert [bulk in due(2.5 + n) for n in (1, 2, 3, 4, 5)] == [False, False, True, False, False]
-    assert sum(bulk in due(100 + n) for n in range(120)) <= 5
-    assert sum(round_id in due(300 + n) for n in range(30)) >= 10
-    with database.write() as session:
-        jobs.forget_hints(session)
-    assert due(331) == [round_id, bulk]
+def test_what_could_start_is_listed_rounds_first(database: Database, settings: Settings) -> None:
+    project, other = make_project(database), make_project(database)
+    encode, export, first = (make_job(database, kind, project) for kind in ("encode", "export", "import"))
+    running = make_job(database, "round", project)
+    claim(database, settings, running)
+    make_job(database, "round", project)
+    elsewhere = make_job(database, "round", other)
+    again = make_job(database, "import", other)
+    expected = [("round", elsewhere), ("import", first), ("import", again), ("export", export), ("encode", encode)]
+    with database.read() as session:
+        assert jobs.startable(session) == expected
+        assert jobs.startable(session, limit=2) == expected[:2]
 
 
 def test_problems_are_problem_objects() -> None:

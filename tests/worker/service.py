@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import select
 
 from winnow import jobs, labels, pool, projects, queue, users
-from winnow.db.base import utcnow
 from winnow.db.session import Database
 from winnow.db.tables import Job, Label, Project
 from winnow.intake import RowReader
@@ -115,9 +114,8 @@ class Service:
         """Do everything that waits, in this process; returns what became of each job."""
         outcomes = []
         while True:
-            with self.database.write() as session:
-                jobs.forget_hints(session)
-                due = jobs.pending_hints(session, utcnow())
+            with self.database.read() as session:
+                due = jobs.startable(session)
             if not due:
                 return outcomes
             for kind, job_id in due:

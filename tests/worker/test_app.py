@@ -23,9 +23,9 @@ def test_each_kind_of_job_has_its_task_and_its_work(settings: Settings) -> None:
         assert callable(body_of(kind))
 
 
-def test_tasks_are_json_early_acknowledged_and_leave_no_result(settings: Settings) -> None:
+def test_tasks_are_json_acknowledged_when_done_and_leave_no_result(settings: Settings) -> None:
     conf = make_celery(settings).conf
-    assert (conf.accept_content, conf.task_serializer, conf.task_acks_late) == (["json"], "json", False)
+    assert (conf.accept_content, conf.task_serializer, conf.task_acks_late) == (["json"], "json", True)
     assert (conf.task_ignore_result, conf.worker_prefetch_multiplier, conf.worker_hijack_root_logger) == (
         True,
         1,
@@ -33,18 +33,18 @@ def test_tasks_are_json_early_acknowledged_and_leave_no_result(settings: Setting
     )
 
 
-def test_a_task_looks_at_the_row_and_nothing_else(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_does_all_that_waits_whichever_job_it_names(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     warmed: list[bool] = []
     monkeypatch.setattr(worker_app, "warm_up", lambda: warmed.append(True))
     project = service.make_project(10)
     [job] = service.jobs("encode")
     task = make_celery(service.settings).tasks["encode.run"]
-    task(job.id)
-    task(job.id)
     task(99_999)
+    task(job.id)
     with service.database.read() as session:
         found: Job = jobs.get_job(session, job.id)
     assert (found.state, found.attempt, found.project_id) == ("succeeded", 1, project)
+    assert [job.state for job in service.jobs("round")] == ["succeeded"], "the cold start, which the encoding asked for"
     assert warmed == [True], "a round will come soon"
 
 

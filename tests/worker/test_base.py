@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg.errors
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -94,12 +95,15 @@ def test_what_is_interrupted_waits_again(service: Service) -> None:
     assert (job.result, job.deaths) == ({"attempt": 3}, 0)
 
 
-def test_a_database_that_is_away_leaves_the_job_to_another_attempt(service: Service) -> None:
+def test_a_statement_that_took_too_long_is_tried_again_but_not_for_ever(service: Service) -> None:
     job_id = ask(service)
-    assert run_job(service.runtime(), "import", job_id, fails(OperationalError("x", {}, Exception()))) == "left"
-    job = read(service, job_id)
-    assert job.state == "running"
-    assert job.lease_until is not None
+    too_long = OperationalError("x", {}, psycopg.errors.QueryCanceled())
+    for deaths in range(1, service.settings.max_attempts + 1):
+        assert run_job(service.runtime(), "import", job_id, fails(too_long)) == "overloaded"
+        job = read(service, job_id)
+        assert (job.state, job.lease_until, job.deaths) == ("running", None, deaths)
+    assert run_job(service.runtime(), "import", job_id, finish) == "not waiting"
+    assert read(service, job_id).state == "failed"
 
 
 def test_what_was_canceled_meanwhile_publishes_nothing(service: Service) -> None:

@@ -69,8 +69,8 @@ def test_a_round_publishes_a_student_a_queue_and_its_costs(service: Service, lab
     project = service.project(labeled)
     assert (project.ranked_round, project.ranked_cutoff, project.round_labels) == (1, round_.cutoff, 20)
 
-    folder = attempt_files.local_folder(service.storage, registry.serving_path(student))
-    [said] = load(folder).predict(["win money fast"])
+    with attempt_files.local_folder(service.storage, registry.serving_path(student)) as folder:
+        [said] = load(folder).predict(["win money fast"])
     assert set(said["probabilities"]) == {"spam", "ham"}
 
 

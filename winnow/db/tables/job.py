@@ -21,7 +21,7 @@ class Job(Base):
 
     ``state`` is queued, running, succeeded, failed or canceled. Every write of a running job is fenced by its
     ``attempt``, which grows with each claim. ``deaths`` counts the attempts whose worker died. A running job without
-    ``lease_until`` waits to be taken up again from its ``checkpoint``. ``hinted_at`` is when a message was last sent.
+    ``lease_until`` waits to be taken up again from its ``checkpoint``. ``hinted_at`` is not used any more.
     """
 
     __tablename__ = "jobs"

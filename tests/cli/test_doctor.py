@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from cli.doctor import examine
+from tests.models.tiny_hub_models import tiny_bert, tiny_vit
+from winnow.settings import Settings
+
+
+def test_every_registered_encoder_is_looked_at(tmp_path):
+    bert, vit = tiny_bert(tmp_path / "bert"), tiny_vit(tmp_path / "vit")
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "config.json").write_text("{}")
+    (pickled / "pytorch_model.bin").write_bytes(b"")
+    entries = {
+        "bert": str(bert),
+        "vit": str(vit),
+        "pickled": str(pickled),
+        "wrong": {"source": str(bert), "task": "image"},
+        "gone": str(tmp_path / "gone"),
+    }
+    settings = Settings(data=tmp_path / "data", hf_encoders=entries)
+    found = {finding.name: finding for finding in examine(settings) if finding.name.startswith("encoder ")}
+    assert {name: finding.ok for name, finding in found.items()} == {
+        "encoder hf:bert": True,
+        "encoder hf:gone": False,
+        "encoder hf:pickled": False,
+        "encoder hf:vit": True,
+        "encoder hf:wrong": False,
+    }
+    assert found["encoder hf:bert"].detail == f"text, {bert}"
+    assert found["encoder hf:vit"].detail == f"image, {vit}"
+    assert "pytorch_model.bin" in found["encoder hf:pickled"].detail
+    assert "it is a model of texts" in found["encoder hf:wrong"].detail
+    assert "there is no folder" in found["encoder hf:gone"].detail
