@@ -32,7 +32,7 @@ from api.routes import (
 )
 from winnow.db.session import Database
 from winnow.hints import make_sender
-from winnow.readiness import broker_check
+from winnow.readiness import broker_check, storage_check
 from winnow.settings import Settings
 from winnow.storage import Storage
 
@@ -89,9 +89,10 @@ def create_app(
     )
     app.state.settings = settings
     app.state.database = used
-    app.state.storage = storage or Storage(settings.resolved_storage_url, settings.cache_folder)
+    app.state.storage = storage or Storage.of(settings)
     app.state.send_hint = send_hint or make_sender(settings.resolved_broker_url)
     app.state.check_broker = broker_check(settings.resolved_broker_url)
+    app.state.check_storage = storage_check(lambda: app.state.storage.exists("probes"))
     used.send_hint = app.state.send_hint
     add_error_handlers(app)
     app.include_router(health.router)

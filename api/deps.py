@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
@@ -49,6 +49,15 @@ async def get_storage(request: Request) -> Storage:
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 DatabaseDep = Annotated[Database, Depends(get_database)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
+
+
+def hold() -> Iterator[ExitStack]:
+    """What must last until the answer has been sent."""
+    with ExitStack() as held:
+        yield held
+
+
+HeldDep = Annotated[ExitStack, Depends(hold)]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 — compared with, not bound to
 _UPLOAD = re.compile(r"/v1/projects/[^/]+/imports/?")
 _SIGN_IN = "/v1/auth/token"
+_HOST = re.compile(r"(?:\[(?P<address>[^\[\]@]*)\]|(?P<name>[^\[\]:@]*))(?::\d*)?")
 #: Room for the boundaries and the small fields around an uploaded file.
 _MULTIPART_OVERHEAD = 1 << 20
 
@@ -109,9 +110,9 @@ class Guards:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+    """The name in a Host header; empty for what is none."""
+    found = _HOST.fullmatch(host)
+    return (found["address"] or found["name"] or "") if found else ""
 
 
 def _too_large(limit: int) -> str:

@@ -38,6 +38,9 @@ _SIGNED_IN = {"401": "No token, or one that is not valid any more.", "403": "The
 _WITH_PATH = {"404": "There is none, or none that the caller may know of."}
 _WRITES = {"409": "Not in the state that things are in.", "413": "Too large."}
 _WITH_INPUT = {"422": "Invalid input; `errors` names the fields."}
+#: Nearly all of /v1 asks the database first: who is calling?
+_V1 = {"503": "The database does not answer. Send the request again after `Retry-After` seconds."}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 
 
 def document(app: FastAPI) -> None:
@@ -67,6 +70,8 @@ def _with_problems(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _add(path: str, method: str, operation: dict[str, Any]) -> None:
     wanted = dict(_ALWAYS)
+    if path.startswith("/v1/"):
+        wanted |= _V1
     if operation.get("security"):
         wanted |= _SIGNED_IN
     if "{" in path:
@@ -80,7 +85,9 @@ def _add(path: str, method: str, operation: dict[str, Any]) -> None:
     if generated.get("$ref", "").endswith("HTTPValidationError"):
         del responses["422"]
     for status, description in wanted.items():
-        responses.setdefault(status, {"description": description})
+        response = responses.setdefault(status, {"description": description})
+        if status in _V1:
+            response["headers"] = _RETRY_AFTER
     for status, response in responses.items():
         if status.startswith(("4", "5")) and "content" not in response:
             response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -40,7 +40,8 @@ class Predictors:
         from predictor import BundleError, load  # onnxruntime: only processes that predict need it
 
         try:
-            made = load(local_folder(storage, path))
+            with local_folder(storage, path) as folder:
+                made = load(folder)
         except (BundleError, OSError) as error:
             _log.error("The student at %s cannot be loaded: %s", path, error)
             raise Unavailable(

@@ -10,6 +10,7 @@ import streamlit as st
 
 from client import ClientError, ProblemError
 from ui.brand import LOGO, MARK
+from ui.escaping import escape
 from ui.pages import PAGES
 from ui.session import Visitor, project_id, remember_pages, visitor
 from ui.views.sidebar import sidebar
@@ -28,9 +29,9 @@ def _show(view: Callable[[Visitor], None], who: Visitor | None) -> None:
         if problem.status == 401:
             sign_in("Your session has ended. Sign in again and you are back here.")
             return
-        st.error(problem.sentence, icon=":material/error:")
+        st.error(escape(problem.sentence), icon=":material/error:")
     except ClientError as error:
-        st.error(str(error), icon=":material/cloud_off:")
+        st.error(escape(str(error)), icon=":material/cloud_off:")
 
 
 def _run() -> None:
@@ -41,7 +42,8 @@ def _run() -> None:
         st.set_page_config(page_title="Winnow", page_icon=MARK)
         st.title("Winnow")
         st.error(
-            f"The server does not answer yet. Reload this page in a moment. ({error})", icon=":material/cloud_off:"
+            f"The server does not answer yet. Reload this page in a moment. ({escape(str(error))})",
+            icon=":material/cloud_off:",
         )
         return
     # No icon here: the browser would be told to fetch it from a font host as the page's own. The links bear them.

@@ -76,7 +76,10 @@ class PassOn:
     async def _ask(self, request: Request) -> Response:
         path = request.scope.get("raw_path", request.scope["path"].encode()).decode("ascii", "replace").split("?")[0]
         query = request.scope["query_string"].decode("latin-1")
-        url = self._settings.api_url + path + (f"?{query}" if query else "")
+        url = httpx.URL(self._settings.api_url + path + (f"?{query}" if query else ""))
+        if not url.raw_path.decode("ascii").partition("?")[0].endswith(path):
+            # Dots that httpx has resolved: what was asked for below /v1 must not end somewhere else.
+            return problem(404, "Not found", "There is nothing at this address.")
         length = request.headers.get("content-length")
         chunked = "transfer-encoding" in request.headers
         whole = await request.body() if not chunked and int(length or 0) <= _SMALL else None

@@ -12,6 +12,7 @@ import httpx
 import streamlit as st
 
 from client import Client, ClientError, Me, ProblemError, Project
+from ui.escaping import escape
 from ui.settings import current
 
 
@@ -112,9 +113,9 @@ def told(**fields: str) -> Iterator[None]:
     except ProblemError as problem:
         if problem.status == 401:
             raise
-        st.error(_in_words(problem, fields), icon=":material/error:")
+        st.error(escape(_in_words(problem, fields)), icon=":material/error:")
     except ClientError as error:
-        st.error(str(error), icon=":material/cloud_off:")
+        st.error(escape(str(error)), icon=":material/cloud_off:")
 
 
 def _in_words(problem: ProblemError, fields: Mapping[str, str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from winnow.errors import NotFound
 
 _LARGEST = 2**63 - 1
+#: The largest number of a round, or version of a student: their columns have 32 bits.
+LARGEST_NUMBER = 2**31 - 1
 
 
 def parse_id(value: str, what: str = "object") -> int:

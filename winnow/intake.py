@@ -19,6 +19,8 @@ from winnow.settings import Settings
 
 MAX_KEY_CHARS = 512
 MAX_META_BYTES = 16 << 10
+#: Answers cannot be written for ever deeper ones (pydantic ends at 255 levels), so none are taken.
+MAX_META_LEVELS = 100
 FIELDS = ("key", "text", "image", "features", "label", "labels", "split", "meta")
 CONTENT_OF_TASK = {"text": "text", "image": "image", "features": "features"}
 FEATURES_TYPE = "application/x-float32"
@@ -256,6 +258,8 @@ def check_meta(value: object) -> dict[str, Any]:
         raise RowError("meta must be plain JSON without NaN, infinity or very deep nesting.") from None
     if len(encoded) > MAX_META_BYTES:
         raise RowError(f"meta has {len(encoded):,} bytes; at most {MAX_META_BYTES:,} are allowed.")
+    if _is_deep(value):
+        raise RowError(f"meta is nested too deeply; at most {MAX_META_LEVELS} levels are allowed.")
     if b"\\u0000" in encoded and _has_nul(value):
         raise RowError("meta must not contain the character U+0000.")
     return value
@@ -292,6 +296,20 @@ def _check_unicode(value: str, name: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise RowError(f"{name} has characters that are not valid Unicode.") from None
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_META_LEVELS):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _has_nul(value: object) -> bool:

@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from winnow.db.session import lock_project
-from winnow.db.tables import Lease, Member, User
+from winnow.db.tables import Lease, Member, Project, User
 from winnow.errors import Conflict, Invalid, NotFound
 from winnow.permissions import PROJECT_ROLES
 from winnow.users import normalize_email
@@ -25,6 +25,7 @@ def add_member(session: Session, project_id: int, email: str, role: str) -> tupl
     if user is None:
         raise Invalid.field("email", "is nobody's here yet; the owner makes them an account first")
     lock_project(session, project_id)
+    session.get_one(Project, project_id, populate_existing=True)  # it may have been purged before its lock was free
     member = session.get(Member, (project_id, user.id), populate_existing=True)
     if member is None:
         member = Member(project_id=project_id, user_id=user.id, role=role)

@@ -34,3 +34,8 @@ def check_text(value: str, limit: int) -> str:
     if any(c not in "\n\r\t" and unicodedata.category(c) in ("Cc", "Cs") for c in value):
         raise ValueError("must not contain control characters other than line breaks and tabs")
     return value
+
+
+def is_storable(value: str) -> bool:
+    """Whether every database takes ``value``: PostgreSQL holds no U+0000, and half a surrogate pair is no text."""
+    return "\0" not in value and all(unicodedata.category(character) != "Cs" for character in value)

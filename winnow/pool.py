@@ -22,6 +22,7 @@ from winnow.db.tables import Content, Item, Label, Lease, Project, User
 from winnow.errors import NotFound
 from winnow.ids import parse_id
 from winnow.intake import FEATURES_TYPE
+from winnow.names import is_storable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,14 +89,15 @@ def list_items(
 
     ``unlabeled`` are all items without a label, skipped, flagged and leased ones included; test rows are only ``test``.
     """
+    if not all(is_storable(part) for part in (wanted.label, wanted.q) if part):
+        return []  # no item can hold what no database takes
     query = select(Item).where(Item.project_id == project.id, Item.id > after).order_by(Item.id).limit(limit)
     if wanted.status is not None:
         query = query.where(_status_clause(wanted.status, utcnow()))
     if wanted.label is not None:
         query = query.where(_label_clause(wanted.label, wanted.viewer))
     if wanted.q:
-        pattern = f"%{_escape_like(wanted.q)}%"
-        query = query.where(or_(Item.text.ilike(pattern, escape="\\"), Item.key.ilike(pattern, escape="\\")))
+        query = query.where(_contains_clause(wanted.q, session.get_bind().dialect.name))
     return _views(session, project, session.scalars(query).all(), wanted.viewer)
 
 
@@ -257,6 +259,14 @@ def _label_clause(label: str, viewer: int | None) -> ColumnElement[bool]:
         & (Label.value == type_coerce(label, Json))
     )
     return exists().where(clause if viewer is None else clause & (Label.user_id == viewer))
+
+
+def _contains_clause(q: str, dialect: str) -> ColumnElement[bool]:
+    """Whether text or key contain ``q``. Upper and lower case are one for a to z only, on every database."""
+    columns: tuple[Any, ...] = (Item.text, Item.key)
+    if dialect == "postgresql":  # it would fold whatever the database's locale folds; SQLite knows ASCII
+        columns = tuple(column.collate("C") for column in columns)
+    return or_(*(column.ilike(f"%{_escape_like(q)}%", escape="\\") for column in columns))
 
 
 def _escape_like(value: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from winnow.db.base import utcnow
@@ -20,6 +20,7 @@ from winnow.db.tables import (
     Project,
 )
 from winnow.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from winnow.hub_encoders import HubEntry
 from winnow.label_classes import complete_classes
 from winnow.names import check_name, check_text
 from winnow.overlap import settle_overlap
@@ -91,8 +92,9 @@ def create_project(
     labels: Sequence[str | Mapping[str, Any]],
     guidelines: str = "",
     settings: Mapping[str, Any] | None = None,
+    hub: Mapping[str, HubEntry] | None = None,
 ) -> Project:
-    """Make a project with ``identity`` as its manager.
+    """Make a project with ``identity`` as its manager; ``hub`` has the encoders that the operator registered.
 
     Raises:
         Invalid: a field cannot be used; ``errors`` says which.
@@ -104,7 +106,7 @@ def create_project(
         task=task,
         labels=complete_classes(labels),
         guidelines=_checked_guidelines(guidelines),
-        settings=validate_settings(settings or {}, task),
+        settings=validate_settings(settings or {}, task, hub=hub),
         order_key=secrets.token_hex(32),
         created_by=identity.user_id,
     )
@@ -124,8 +126,9 @@ def update_project(
     guidelines: str | None = None,
     settings: Mapping[str, Any] | None = None,
     archived: bool | None = None,
+    hub: Mapping[str, HubEntry] | None = None,
 ) -> Project:
-    """Change what is given of a project; ``settings`` are laid over the present ones.
+    """Change what is given of a project; ``settings`` are laid over the present ones. ``hub`` as in `create_project`.
 
     Raises:
         Invalid: a field cannot be used.
@@ -142,7 +145,7 @@ def update_project(
         _check_no_class_in_use_goes(session, project, {c["name"] for c in classes})
         project.labels = list(classes)
     if settings is not None:
-        complete = validate_settings(settings, project.task, project.settings)
+        complete = validate_settings(settings, project.task, project.settings, hub)
         _check_settings_can_change(session, project, complete)
         before, project.settings = project.settings, complete
         if complete["overlap"] != before["overlap"]:
@@ -183,8 +186,11 @@ def archive_project(session: Session, project_id: int, confirm: str) -> Project:
     if confirm != project.name:
         message = "must be the name of the project, letter for letter"
         raise Invalid(f"confirm {message}.", errors=[FieldError(("query", "confirm"), message)])
-    project.archived_at = project.archived_at or utcnow()
-    session.execute(delete(Lease).where(Lease.project_id == project_id))
+    now = utcnow()
+    project.archived_at = project.archived_at or now
+    # Ended, not deleted: where the project is restored, a label that comes late still knows what drew its item.
+    live = update(Lease).where(Lease.project_id == project_id, Lease.expires_at > now)
+    session.execute(live.values(expires_at=now), execution_options={"synchronize_session": False})
     session.flush()
     return project
 

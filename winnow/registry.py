@@ -11,6 +11,7 @@ from winnow.db.base import utcnow
 from winnow.db.session import lock_project
 from winnow.db.tables import Student
 from winnow.errors import Conflict, NotFound
+from winnow.ids import LARGEST_NUMBER
 
 CURRENT = "current"
 
@@ -42,7 +43,9 @@ def add_student(session: Session, student: Student, *, promoted: bool) -> Studen
 def list_students(session: Session, project_id: int, *, before: int | None = None, limit: int = 100) -> list[Student]:
     """Students, the newest first; ``before`` gives those with smaller versions."""
     wanted = select(Student).where(Student.project_id == project_id).order_by(Student.version.desc()).limit(limit)
-    return list(session.scalars(wanted if before is None else wanted.where(Student.version < before)))
+    return list(
+        session.scalars(wanted if before is None else wanted.where(Student.version < min(before, LARGEST_NUMBER)))
+    )
 
 
 def get_student(session: Session, project_id: int, version: str | int) -> Student:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from winnow.db.session import lock_project
 from winnow.db.tables import Item, Job, Label, Project, Round
 from winnow.errors import NotFound
+from winnow.ids import LARGEST_NUMBER
 from winnow.jobs import create_job
 
 SMALLEST_BATCH = 10
@@ -108,7 +109,7 @@ def record_round(session: Session, round_: Round) -> Round:
 def list_rounds(session: Session, project_id: int, *, before: int | None = None, limit: int = 100) -> list[Round]:
     """Rounds, the newest first; ``before`` gives those with smaller numbers."""
     wanted = select(Round).where(Round.project_id == project_id).order_by(Round.n.desc()).limit(limit)
-    return list(session.scalars(wanted if before is None else wanted.where(Round.n < before)))
+    return list(session.scalars(wanted if before is None else wanted.where(Round.n < min(before, LARGEST_NUMBER))))
 
 
 def get_round(session: Session, project_id: int, n: int) -> Round:

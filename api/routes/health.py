@@ -25,11 +25,16 @@ async def get_health() -> Health:
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "A part does not answer."}})
 def get_readiness(request: Request, response: Response, database: DatabaseDep) -> Readiness:
-    """Database and broker answer, and a worker was seen in the last 15 seconds."""
+    """Database and broker answer, and a worker was seen in the last 15 seconds.
+
+    Without the storage people can go on labeling: that it does not answer is said, and is no reason to be taken off.
+    """
     check_broker: Callable[[], bool] = request.app.state.check_broker
     checks = _check_database(database)
     checks["broker"] = "ok" if check_broker() else "unreachable"
     ready = all(state == "ok" for state in checks.values())
+    check_storage: Callable[[], bool] = request.app.state.check_storage
+    checks["storage"] = "ok" if check_storage() else "unreachable"
     response.status_code = 200 if ready else 503
     return Readiness(status="ready" if ready else "not_ready", checks=checks)
 

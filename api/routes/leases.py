@@ -7,17 +7,27 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 
-from api.deps import Caller, Cursor, DatabaseDep, Limit, page_start, project_caller
+from api.deps import (
+    Caller,
+    Cursor,
+    DatabaseDep,
+    Door,
+    DoorRoute,
+    Limit,
+    page_start,
+    project_caller,
+    project_door,
+)
 from api.schemas.batch import HeldList, LeaseOut, held_item
 from winnow import leases
-from winnow.counters import counted_project
 from winnow.db.tables import Project
 from winnow.ids import parse_id
 from winnow.label_rows import rfc3339
 from winnow.permissions import Permission
 
-router = APIRouter(prefix="/projects/{p}/leases", tags=["labeling"])
+router = APIRouter(prefix="/projects/{p}/leases", tags=["labeling"], route_class=DoorRoute)
 Labeler = Annotated[Caller, Depends(project_caller(Permission.LABEL))]
+LabelersDoor = Annotated[Door, Depends(project_door(Permission.LABEL))]
 
 
 @router.get("", response_model=HeldList)
@@ -39,20 +49,16 @@ def list_leases(caller: Labeler, database: DatabaseDep, cursor: Cursor = None, l
 
 
 @router.post("/{lease}/renew")
-def renew_lease(lease: str, caller: Labeler, database: DatabaseDep) -> LeaseOut:
+def renew_lease(lease: str, door: LabelersDoor) -> LeaseOut:
     """Hold the item for as long again, from now."""
-    lease_id = parse_id(lease, "lease")
-    with database.write() as session:
-        project = counted_project(session, caller.project_id)
-        renewed = leases.renew_lease(session, project, caller.identity.user_id, lease_id)
+    with door.enter() as (session, caller, project):
+        renewed = leases.renew_lease(session, project, caller.user_id, parse_id(lease, "lease"))
         return LeaseOut(id=str(renewed.id), expires_at=rfc3339(renewed.expires_at))
 
 
 @router.delete("/{lease}", status_code=204)
-def release_lease(lease: str, caller: Labeler, database: DatabaseDep) -> Response:
+def release_lease(lease: str, door: LabelersDoor) -> Response:
     """Give the item back, so that it can be served at once."""
-    lease_id = parse_id(lease, "lease")
-    with database.write() as session:
-        project = counted_project(session, caller.project_id)
-        leases.release_lease(session, project, caller.identity.user_id, lease_id)
+    with door.enter() as (session, caller, project):
+        leases.release_lease(session, project, caller.user_id, parse_id(lease, "lease"))
     return Response(status_code=204)

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/projects/{p}/predictions", tags=["predictions"])
 Predicting = Annotated[Caller, Depends(project_caller(Permission.PREDICT))]
 
 
-@router.post("")
+@router.post("", responses={503: {"description": "The student's files cannot be had."}})
 def predict(
     body: PredictIn, caller: Predicting, database: DatabaseDep, storage: StorageDep, settings: SettingsDep
 ) -> PredictOut:

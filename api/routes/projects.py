@@ -12,6 +12,7 @@ from api.deps import (
     DatabaseDep,
     Limit,
     Me,
+    SettingsDep,
     SignedIn,
     StorageDep,
     global_caller,
@@ -34,7 +35,7 @@ def _classes(given: list[str | LabelClassIn]) -> list[str | dict[str, Any]]:
 
 
 @router.post("", status_code=201)
-def create_project(body: ProjectCreate, me: Creator, database: DatabaseDep) -> ProjectOut:
+def create_project(body: ProjectCreate, me: Creator, database: DatabaseDep, settings: SettingsDep) -> ProjectOut:
     """Make a project; whoever makes it manages it."""
     with database.write() as session:
         project = projects.create_project(
@@ -45,6 +46,7 @@ def create_project(body: ProjectCreate, me: Creator, database: DatabaseDep) -> P
             labels=_classes(body.labels),
             guidelines=body.guidelines or "",
             settings=body.settings,
+            hub=settings.hf_encoders,
         )
         me.record(session, "project.create", project_id=project.id, name=project.name)
     return ProjectOut.of(project, "manager")
@@ -69,7 +71,7 @@ def get_project(caller: Reader, database: DatabaseDep) -> ProjectOut:
 
 
 @router.patch("/{p}")
-def update_project(body: ProjectUpdate, caller: Manager, database: DatabaseDep) -> ProjectOut:
+def update_project(body: ProjectUpdate, caller: Manager, database: DatabaseDep, settings: SettingsDep) -> ProjectOut:
     """Change what is given. A class that has labels cannot go (409)."""
     with database.write() as session:
         project = projects.update_project(
@@ -80,12 +82,17 @@ def update_project(body: ProjectUpdate, caller: Manager, database: DatabaseDep) 
             guidelines=body.guidelines,
             settings=body.settings,
             archived=body.archived,
+            hub=settings.hf_encoders,
         )
         caller.record(session, "project.update", fields=sorted(body.model_fields_set))
         return ProjectOut.of(project, caller.role)
 
 
-@router.delete("/{p}", status_code=204)
+@router.delete(
+    "/{p}",
+    status_code=204,
+    responses={503: {"description": "The storage does not answer; a purge goes on when asked again."}},
+)
 def delete_project(
     caller: Manager,
     database: DatabaseDep,

@@ -11,7 +11,7 @@ from api.schemas.job import JobOut
 from api.schemas.round import RoundList, RoundOut
 from winnow import pool, rounds
 from winnow.errors import NotFound
-from winnow.ids import parse_id
+from winnow.ids import LARGEST_NUMBER, parse_id
 from winnow.permissions import Permission
 
 router = APIRouter(prefix="/projects/{p}/rounds", tags=["rounds"])
@@ -43,7 +43,7 @@ def list_rounds(caller: Reader, database: DatabaseDep, cursor: Cursor = None, li
 def get_round(n: str, caller: Reader, database: DatabaseDep) -> RoundOut:
     """One round."""
     number = parse_id(n, "round")
-    if number >= 2**31:
+    if number > LARGEST_NUMBER:
         raise NotFound("There is no round with this number.")
     with database.read() as session:
         return RoundOut.of(rounds.get_round(session, caller.project_id, number))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path
 from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
 
-from api.deps import Caller, Cursor, DatabaseDep, Limit, StorageDep, page_start, project_caller
+from api.deps import Caller, Cursor, DatabaseDep, HeldDep, Limit, StorageDep, page_start, project_caller
 from api.schemas.job import JobOut
 from api.schemas.student import LATER_FORMATS, ExportIn, StudentList, StudentOut
 from winnow import exports, jobs, registry
@@ -69,15 +69,20 @@ def export(v: Version, body: ExportIn, caller: Exporter, database: DatabaseDep) 
 @router.get(
     "/{v}/exports/{j}",
     response_class=FileResponse,
-    responses={200: {"description": "The bundle.", "content": {"application/zip": {}}}},
+    responses={
+        200: {"description": "The bundle.", "content": {"application/zip": {}}},
+        503: {"description": "The storage does not answer."},
+    },
 )
-def download(v: Version, j: str, caller: Exporter, database: DatabaseDep, storage: StorageDep) -> FileResponse:
+def download(
+    v: Version, j: str, caller: Exporter, database: DatabaseDep, storage: StorageDep, held: HeldDep
+) -> FileResponse:
     """The bundle that an export job made, as a ZIP file."""
     with database.read() as session:
         job = _export_of(session, caller.project_id, j, v)
         name = session.get_one(Project, caller.project_id).name
     try:
-        file = storage.local(exports.bundle_path(job))
+        file = held.enter_context(storage.local(exports.bundle_path(job)))
     except FileNotFoundError:
         raise NotFound("This bundle is not kept any more; export the student again.") from None
     return FileResponse(file, media_type="application/zip", filename=exports.bundle_name(name, job))

@@ -17,7 +17,7 @@ class ItemIn(BaseModel):
     text: str | None = None
     image: str | None = Field(None, description="Base64 of a PNG, JPEG, GIF, WebP, BMP or TIFF file.")
     features: list[float] | None = None
-    meta: dict[str, Any] | None = Field(None, description="Anything of yours, up to 16 KiB of JSON.")
+    meta: dict[str, Any] | None = Field(None, description="Anything of yours, up to 16 KiB and 100 levels of JSON.")
     label: str | None = Field(None, description="A class of the project: the item is then labelled, and not served.")
     labels: list[str] | None = Field(None, description="The same as a list of one.")
     split: str | None = Field(None, description="`train`, `pool` or `test`; a row of the test split needs a label.")

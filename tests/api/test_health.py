@@ -28,12 +28,15 @@ def test_it_is_ready_once_a_worker_was_seen(client: httpx.Client, database: Data
     assert before.status_code == 503
     assert before.json() == {
         "status": "not_ready",
-        "checks": {"database": "ok", "worker": "none seen", "broker": "ok"},
+        "checks": {"database": "ok", "worker": "none seen", "broker": "ok", "storage": "ok"},
     }
     see_worker(database, 1)
     after = client.get("/readyz")
     assert after.status_code == 200
-    assert after.json() == {"status": "ready", "checks": {"database": "ok", "worker": "ok", "broker": "ok"}}
+    assert after.json() == {
+        "status": "ready",
+        "checks": {"database": "ok", "worker": "ok", "broker": "ok", "storage": "ok"},
+    }
     see_worker(database, 20)
     assert client.get("/readyz").status_code == 503
 
@@ -49,5 +52,18 @@ def test_a_dead_database_is_said(client: httpx.Client, app: FastAPI, tmp_path: P
     app.state.database = gone = Database(f"sqlite:///{tmp_path / 'empty.db'}")
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["checks"] == {"database": "unreachable", "worker": "unknown", "broker": "ok"}
+    assert answer.json()["checks"] == {
+        "database": "unreachable",
+        "worker": "unknown",
+        "broker": "ok",
+        "storage": "ok",
+    }
     gone.dispose()
+
+
+def test_without_its_storage_it_stays_ready_and_says_so(client: httpx.Client, app: FastAPI, database: Database) -> None:
+    see_worker(database, 1)
+    app.state.check_storage = lambda: False
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert answer.json()["checks"]["storage"] == "unreachable"

@@ -83,7 +83,7 @@ def test_an_upload_needs_a_file(owner: httpx.Client) -> None:
 def test_what_comes_later_says_so(owner: httpx.Client) -> None:
     project = make_project(owner)
     assert owner.post(at(project, "imports"), json={"url": "http://127.0.0.1/"}).status_code == 501
-    for format in ("parquet", "label-studio", "doccano"):
+    for format in ("label-studio", "doccano"):
         assert upload(owner, project, "x", b"x", format=format).status_code == 501
 
 

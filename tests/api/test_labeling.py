@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from tests.api.conftest import make_project
@@ -138,9 +140,38 @@ def test_labels_are_exported_as_lines_and_as_csv(owner: httpx.Client, project: d
     assert next(row["key"] for row in table(raw="true")) == "=1+1"
     assert table()[1]["seconds"] == "1.5"
     assert [row["skip"] for row in table()] == ["false"] * 4
-    for format in ("parquet", "label-studio", "hf"):
+    for format in ("label-studio", "hf"):
         assert owner.get(at(project, "labels"), params={"format": format}).status_code == 501
     assert owner.get(at(project, "labels"), params={"format": "xml"}).status_code == 422
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_labels_as_parquet_are_the_labels_as_lines(
+    owner: httpx.Client, project: dict[str, Any], everything: bool
+) -> None:
+    add(owner, project, {"text": "x", "key": "=1+1", "label": "ham"})
+    first, second, third = claim(owner, project, 3)
+    send(owner, project, {"item": first["id"], "label": "spam", "seconds": 1.5}, {"item": second["id"], "skip": True})
+    send(owner, project, {"item": first["id"], "label": "ham"}, {"item": third["id"], "flag": "ödd"})
+    params = {"all": str(everything).lower()}
+    answer = owner.get(at(project, "labels"), params={"format": "parquet", **params})
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    assert answer.headers["content-disposition"] == f'attachment; filename="labels-{project["id"]}.parquet"'
+    lines = owner.get(at(project, "labels"), params=params).text.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == (5 if everything else 4)
+    for row in rows:
+        for name in ("at", "superseded_at"):
+            row.update({name: datetime.fromisoformat(row[name])} if row.get(name) else {})
+    # Without threads: theirs may still run when the interpreter ends.
+    table = pq.read_table(io.BytesIO(answer.content), use_threads=False)
+    assert table.column_names == list(rows[0])
+    assert table.to_pylist() == rows
+    frame = pd.read_parquet(io.BytesIO(answer.content), use_threads=False)
+    assert frame["id"].tolist() == [row["id"] for row in rows]
+    assert frame["at"].tolist() == [row["at"] for row in rows]
+    assert frame["seconds"].fillna(-1).tolist() == [-1 if row["seconds"] is None else row["seconds"] for row in rows]
+    assert frame["skip"].tolist() == [row["skip"] for row in rows]
 
 
 def test_the_history_has_what_was_superseded(owner: httpx.Client, project: dict[str, Any]) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import select
 
 from tests.api.conftest import make_project
 from winnow.db.base import utcnow
 from winnow.db.session import Database
 from winnow.db.tables import AuditEntry, Encoder, Item, Label, Member, Project
+from winnow.hub_encoders import HubEntry
 from winnow.storage import Storage
 
 Api = Callable[[str], httpx.Client]
@@ -156,6 +158,24 @@ def test_a_class_with_labels_cannot_go(owner: httpx.Client, database: Database, 
     assert answer.status_code == 409
     assert "spam" in answer.json()["detail"]
     assert owner.get(f"/projects/{made['id']}").json()["labels"] == made["labels"]
+
+
+def test_a_registered_encoder_may_be_named_and_no_other(app: FastAPI, owner: httpx.Client) -> None:
+    registry = {"bert": HubEntry(source="/m/bert", task="text"), "vit": HubEntry(source="/m/vit", task="image")}
+    app.state.settings = app.state.settings.model_copy(update={"hf_encoders": registry})
+    made = make_project(owner, settings={"encoder": "hf:bert"})
+    assert made["settings"]["encoder"] == "hf:bert"
+    other = make_project(owner)
+    answer = owner.patch(f"/projects/{other['id']}", json={"settings": {"encoder": "hf:bert"}})
+    assert answer.json()["settings"]["encoder"] == "hf:bert"
+    for name in ("hf:none", "hf:vit", "hf:/etc/passwd"):
+        wanted = {"settings": {"encoder": name}}
+        created = {"name": "mail", "task": "text", "labels": ["spam", "ham"], **wanted}
+        for answer in (owner.post("/projects", json=created), owner.patch(f"/projects/{made['id']}", json=wanted)):
+            assert answer.status_code == 422
+            [error] = answer.json()["errors"]
+            assert error["loc"] == ["body", "settings", "encoder"]
+            assert "auto, minilm, hashed, hf:bert" in error["msg"]
 
 
 def test_settings_that_things_rest_on_are_fixed(owner: httpx.Client, database: Database) -> None:

@@ -61,7 +61,7 @@ def test_a_file_of_another_kind_is_refused_before_it_is_sent(
     pictures.write_bytes(b"PK")
     drop(page, pictures)
     expect(page.locator(".dropzone .error")).to_have_text(
-        "pictures.zip cannot be read here: this project takes texts from CSV, TSV or JSONL."
+        "pictures.zip cannot be read here: this project takes texts from CSV, TSV, JSONL or Parquet."
     )
     expect(page.get_by_role("button", name="Import", exact=True)).to_be_hidden()
     assert owner.stats(project)["items"] == 0
@@ -94,7 +94,7 @@ def test_labels_that_the_project_does_not_have_are_said_before_the_upload(
 
 @pytest.mark.parametrize(
     ("name", "content", "word"),
-    [("a.pdf", b"%PDF", "CSV, TSV or JSONL"), ("empty.csv", b"", "empty")],
+    [("a.pdf", b"%PDF", "CSV, TSV, JSONL or Parquet"), ("empty.csv", b"", "empty")],
 )
 def test_a_file_that_cannot_be_read_is_refused_at_once(
     page: Page, ui: UiProcess, tmp_path: Path, name: str, content: bytes, word: str

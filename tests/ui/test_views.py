@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 from client import Client, Project
 from tests.ui.servers import UiProcess
 from ui.curve import CurvePoint
+from ui.escaping import escape
 from ui.views.new_project import label_lines
 from ui.views.rounds import curve_points, freshness_line
-from ui.views.sidebar import escape
 from winnow.db.base import utcnow
 from winnow.db.session import Database
 from winnow.db.tables import Round, Student

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ui.escaping import escape
 from ui.session import Visitor, told
-from ui.views.sidebar import escape
 
 _CHANGED = "The password is changed. You stay signed in here; other sign-ins have ended."
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from ui.dropzone import dropzone
+from ui.escaping import escape
 from ui.session import Visitor, go, open_project
-from ui.views.sidebar import escape
 
 _EXAMPLES = {
     "text": 'A CSV with a column of texts, or JSONL: `{"text": "…", "label": "spam"}` a line. Labels are optional.',

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from ui.annotator import annotator
+from ui.escaping import escape
 from ui.session import Visitor, go, open_project
 from ui.views.account import first_password
-from ui.views.sidebar import escape
 
 
 def labeling(visitor: Visitor) -> None:

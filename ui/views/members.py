@@ -8,8 +8,8 @@ from typing import Any
 import streamlit as st
 
 from client import Project
+from ui.escaping import escape
 from ui.session import Visitor, open_project, told
-from ui.views.sidebar import escape
 
 _ROLES = {
     "annotator": "annotator — labels",
@@ -68,6 +68,6 @@ def _add(visitor: Visitor, project: Project) -> None:
         password = visitor.client.create_user(address).password if make else None
         visitor.client.add_member(project.id, address, role)
         word = "can sign in with this password. It is not shown again:" if password else "is a member now."
-        st.session_state["member_added"] = (f"`{address}` {word}", password)
+        st.session_state["member_added"] = (f"{escape(address)} {word}", password)
         st.session_state["members_added"] = n_added + 1
         st.rerun()

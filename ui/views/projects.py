@@ -7,9 +7,9 @@ from itertools import islice
 import streamlit as st
 
 from client import Project
+from ui.escaping import escape
 from ui.session import Visitor, go
 from ui.views.account import first_password
-from ui.views.sidebar import escape
 
 _SHOWN = 200
 

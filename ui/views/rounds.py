@@ -9,9 +9,9 @@ import streamlit as st
 
 from client import Project
 from ui.curve import CurvePoint, curve
+from ui.escaping import escape
 from ui.session import Visitor, go, open_project, told
 from ui.views.progress import show_job
-from ui.views.sidebar import escape
 
 _MEASURABLE = 50
 _ROUNDS_SHOWN = 100
@@ -83,7 +83,7 @@ def _train_now(visitor: Visitor, project: Project, stats: Mapping[str, Any]) -> 
             del st.session_state[key]
             state = (job.result or {}).get("state")
             if state in {"no_data", "skipped"}:
-                st.info(str((job.result or {}).get("reason") or "There is nothing to train on yet."))
+                st.info(escape(str((job.result or {}).get("reason") or "There is nothing to train on yet.")))
 
 
 def _curve(project: Project, stats: Mapping[str, Any]) -> None:

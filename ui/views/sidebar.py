@@ -9,6 +9,7 @@ import streamlit as st
 
 from client import ClientError, Project
 from ui.doorway import sign_out_button
+from ui.escaping import escape
 from ui.session import Visitor
 
 _EVERYBODY = ("label", "rounds", "students")
@@ -27,7 +28,7 @@ def sidebar(visitor: Visitor, pages: Mapping[str, Any], icons: Mapping[str, str]
             for path in _paths(opened):
                 st.page_link(pages[path], icon=icons[path], query_params={"project": opened.id})
         st.divider()
-        st.page_link(pages["account"], label=visitor.me.email, icon=icons["account"])
+        st.page_link(pages["account"], label=escape(visitor.me.email), icon=icons["account"])
         sign_out_button()
 
 
@@ -35,11 +36,6 @@ def _paths(project: Project) -> tuple[str, ...]:
     if project.archived_at is not None:
         return ()
     return (*_EVERYBODY, *_MANAGERS) if project.role == "manager" else _EVERYBODY
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it stands."""
-    return "".join(f"\\{mark}" if mark in r"\`*_{}[]()<>#+-.!|~:$&" else mark for mark in text)
 
 
 def _open(visitor: Visitor, project: str | None) -> Project | None:

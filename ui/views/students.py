@@ -9,10 +9,10 @@ import streamlit as st
 
 from client import Project
 from ui.download import download_link
+from ui.escaping import escape
 from ui.session import Visitor, open_project, told
 from ui.views.progress import show_job
 from ui.views.rounds import percent
-from ui.views.sidebar import escape
 
 _FORMATS = {"onnx-int8": "ONNX, 8 bit — small and fast", "onnx": "ONNX, full precision"}
 
@@ -83,7 +83,7 @@ def _labels(project: Project) -> None:
     st.subheader("Labels", anchor=False)
     st.caption("Every label that stands, with who gave it, when, and how its item was chosen.")
     with st.container(horizontal=True):
-        for kind, name in {"csv": "CSV", "jsonl": "JSONL"}.items():
+        for kind, name in {"csv": "CSV", "jsonl": "JSONL", "parquet": "Parquet"}.items():
             download_link(f"Download {name}", f"/v1/projects/{project.id}/labels?format={kind}", key=f"labels-{kind}")
 
 
