@@ -156,6 +156,8 @@ class _Admission:
             content = self._session.get_one(Content, item.id)
             content.data, content.media_type = draft.content, str(draft.media_type)
         self._drop_from_queue(item.id)
+        # Whoever once held it saw another content: a label that comes late under their lease is not for this one.
+        self._connection.execute(delete(Lease).where(Lease.item_id == item.id))
 
     def _merge_label(self, item: Item, draft: ItemDraft) -> None:
         standing = self._session.scalars(
