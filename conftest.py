@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ran_on] = Counter()
 
 
+@pytest.hookimpl(tryfirst=True)  # before the names of the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several processes, a file's tests stay together, for they share what was started for them.
 

@@ -35,9 +35,15 @@ class RunningServer:
     """
 
     def __init__(
-        self, *, ui: bool = False, data: Path | None = None, environment: dict[str, str] | None = None
+        self,
+        *,
+        ui: bool = False,
+        data: Path | None = None,
+        environment: dict[str, str] | None = None,
+        workers: int = 1,
     ) -> None:
         self._ui = ui
+        self._workers = workers
         self._temporary = tempfile.TemporaryDirectory(prefix="winnow-") if data is None else None
         self.data = data if data is not None else Path(self._temporary.name if self._temporary else "")
         self._environment = environment or {}
@@ -51,7 +57,8 @@ class RunningServer:
         self.start_seconds = 0.0
 
     def __enter__(self) -> Self:
-        arguments = ["--port", "0", "--ui-port", "0", "--data", str(self.data)] + ([] if self._ui else ["--no-ui"])
+        arguments = ["--port", "0", "--ui-port", "0", "--data", str(self.data)]
+        arguments += ["--workers", str(self._workers), *([] if self._ui else ["--no-ui"])]
         began = time.perf_counter()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINNOW_")}
         self._process = subprocess.Popen(

@@ -28,6 +28,8 @@ from winnow.settings import Settings
 
 SOFT_STOP_SECONDS = 7.0
 START_SECONDS = 60.0
+DATABASE_SECONDS = 60.0
+_DATABASE_POLL_SECONDS = 0.5
 #: A part that dies this often before the service was ever ready will not get better by itself.
 FAILED_STARTS = 3
 _TICK_SECONDS = 0.05
@@ -97,7 +99,7 @@ class Supervisor:
         api.start()  # loads itself while the database is made ready
         self._prepare()
         api.open_gate()
-        for child in (self._worker(), *([self._ui(where)] if self._with_ui else [])):
+        for child in (*([self._worker()] if self._workers else []), *([self._ui(where)] if self._with_ui else [])):
             child.start()
         deadline = time.monotonic() + START_SECONDS
         while not self._stopping.wait(_TICK_SECONDS):
@@ -155,11 +157,14 @@ class Supervisor:
     # The life of the service
 
     def _prepare(self) -> None:
-        """Bring the database up to date, and make the owner at the first start."""
+        """Bring the database up to date, look at the storage, and make the owner at the first start."""
         from cli.database import opened
         from winnow.users import ensure_owner
 
         entry_folder(self._settings.data).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._look_at_storage()
+        self._look_at_broker()
+        self._wait_for_database()
         with opened(self._settings) as database, database.write() as session:
             owner = ensure_owner(session, self._settings.owner_email, self._settings.owner_password)
         if owner is not None:
@@ -169,6 +174,53 @@ class Supervisor:
             emit(f"owner: {email}")
             emit(f"password: {password}")
 
+    def _look_at_storage(self) -> None:
+        """Refuse to start with a storage that will never do. One that does not answer now may come up later."""
+        if self._settings.storage_url is None:
+            return
+        from winnow.errors import StorageUnavailable
+        from winnow.storage import Storage
+
+        try:
+            Storage.of(self._settings).check()
+        except StorageUnavailable as error:
+            if error.lasting:
+                raise CommandError(error.reason) from None
+            say(f"winnow: {error.reason} Labeling works; imports, rounds and downloads wait for it.")
+
+    def _look_at_broker(self) -> None:
+        """Say what is wrong with the broker. That is no reason not to start: workers find their work without it."""
+        if self._settings.broker_url is None:
+            return
+        from winnow.broker_connection import complaint, introduction
+
+        try:
+            introduction(self._settings.broker_url, patience=1.0)
+        except Exception as error:  # what the transports raise has nothing in common
+            say(f"winnow: {complaint(self._settings.broker_url, error)} Work begins a second later until it can be.")
+
+    def _wait_for_database(self) -> None:
+        """Give a server that starts together with this one, or is just being restarted, a minute."""
+        from cli.database import existing
+        from winnow.db.outage import outage_of
+        from winnow.db.server import explained
+
+        deadline = time.monotonic() + DATABASE_SECONDS
+        said = False
+        while True:
+            try:
+                with explained(self._settings.resolved_database_url), existing(self._settings) as database:
+                    database.engine.connect().close()
+                return
+            except Exception as error:
+                lasting = outage_of(error) is None or getattr(error, "lasting", False)
+                if lasting or self._stopping.is_set() or time.monotonic() > deadline:
+                    raise
+                if not said:
+                    said = True
+                    say(f"winnow: waiting up to {DATABASE_SECONDS:.0f} s for the database. {error}")
+            self._stopping.wait(_DATABASE_POLL_SECONDS)
+
     def _restart_the_dead(self) -> None:
         for child in self._children:
             pid = child.pid
@@ -177,8 +229,8 @@ class Supervisor:
             if ending is not None and was is not None:
                 self._give_up_if_hopeless(child)
                 say(f"winnow: {child.name} {ending}; starting it again (see {child.log.path})")
-                if child.name == "worker":
-                    self._give_back_jobs(was)
+                if child.name == "worker":  # in a thread: a database that is away must not hold up the other parts
+                    threading.Thread(target=self._give_back_jobs, args=(was,), daemon=True).start()
             if child.process is None and time.monotonic() >= child.start_at and child.start_at > 0:
                 child.start()
 
@@ -195,7 +247,8 @@ class Supervisor:
             with existing(self._settings) as database, database.write() as session:
                 release_worker(session, worker_name(pid))
         except Exception as error:  # the leases run out by themselves: never a reason to end the service
-            say(f"winnow: the jobs of the dead worker wait for their leases: {error}")
+            reason = str(error).partition("\n")[0]
+            say(f"winnow: the jobs of the dead worker wait until they are missed: {reason}")
 
     def _answers(self) -> bool:
         ports = [(self._settings.port, "/healthz")]
@@ -239,6 +292,7 @@ class Supervisor:
                 say(f"winnow: {child.name} did not end by itself and was killed")
             child.kill()
             child.wait(deadline + 1)
+            child.open_gate()  # nobody waits at it any more
             child.log.close()
 
 

@@ -117,9 +117,13 @@ class PrivateServer:
     def kill(self) -> None:
         """SIGKILL to all of its processes at once; its folder stays as it is."""
         self._spent += self._seconds_now()
-        for pid in [*(process.pid for process in self._tree()), *(process.pid for process in self._helpers)]:
+        if self.alive and self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)  # or it would start others while its own are being counted
+        tree = self._tree()
+        for pid in [*(process.pid for process in tree), *(process.pid for process in self._helpers)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        psutil.wait_procs(tree[1:], STOP_SECONDS)
         for started in [self._process, *self._helpers]:
             if started is not None:
                 started.wait(STOP_SECONDS)

@@ -69,7 +69,10 @@ def test_while_the_database_is_away_every_call_says_when_to_come_back(
 
 
 @on_postgresql
-def test_connections_that_died_while_nobody_looked_are_replaced(owner: httpx.Client, wire: Wire) -> None:
+def test_connections_that_died_while_nobody_looked_are_replaced(
+    owner: httpx.Client, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("winnow.db.session._RESTED_SECONDS", 0.0)
     assert owner.get("/projects").status_code == 200
     wire.cut()
     wire.mend()

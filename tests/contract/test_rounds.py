@@ -60,7 +60,7 @@ def test_the_loop(owner: httpx.Client, tmp_path: Path) -> None:
     project = make_project(owner, 300, settings={"holdout": "auto"})
     pid = project["id"]
     at = f"/projects/{pid}"
-    label(owner, pid, 40)
+    label(owner, pid, 100)
     wait_until(lambda: owner.get(f"{at}/rounds").json()["data"], 120, "a round starts by itself")
     first = train(owner, pid)
     assert (first["state"], first["promoted"]) == ("trained", True)

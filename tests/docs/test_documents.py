@@ -19,6 +19,11 @@ PACKAGES = ("winnow", "sampler", "models", "predictor", "worker", "api", "client
 _NOT_SETTINGS = {"WINNOW_URL", "WINNOW_TOKEN", "WINNOW_DEBUG"} | {
     "WINNOW_TORCH_INDEX",
     "WINNOW_TEST_REQUIRE",
+    "WINNOW_TEST_EXAMPLES",
+    "WINNOW_TEST_POSTGRESQL_URL",
+    "WINNOW_TEST_REDIS_URL",
+    "WINNOW_TEST_RABBITMQ_URL",
+    "WINNOW_TEST_S3_URL",
     "WINNOW_BENCH_DATA",
     "WINNOW_API_URL",
     "WINNOW_UI_HOST",
@@ -116,6 +121,11 @@ def test_the_license_is_the_apache_license_in_full():
 def test_benchmarks_that_are_documented_are_there():
     page = (DOCS / "benchmarks.md").read_text()
     for module in re.findall(r"python -m (bench\.[a-z_.]+)", page):
-        assert (ROOT / (module.replace(".", "/") + ".py")).exists()
-    scenarios = {file.stem for file in (ROOT / "bench" / "scenarios").glob("*.py")} - {"__init__", "story"}
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+    folder = ROOT / "bench" / "scenarios"
+    scenarios = {file.stem for file in folder.glob("*.py")} | {
+        file.parent.name for file in folder.glob("*/__main__.py")
+    }
+    scenarios -= {"__init__", "story"}
     assert scenarios == set(re.findall(r"bench\.scenarios\.([a-z_]+)", page))

@@ -12,6 +12,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from bench.annotators import wait_job
@@ -104,6 +105,10 @@ def test_labels_come_out_as_a_file_and_on_stdout(winnow, project, csv_file, tmp_
     written = winnow("export-labels", project, "--format", "csv", "--out", str(out), "--json")
     assert json.loads(written.stdout) == {"out": str(out), "bytes": out.stat().st_size}
     assert len(out.read_text().splitlines()) == 61
+    out = tmp_path / "labels.parquet"
+    assert winnow("export-labels", project, "--format", "parquet", "--out", str(out)).returncode == 0
+    columns = pq.ParquetFile(out).read(columns=["id", "label"], use_threads=False).to_pydict()
+    assert columns == {name: [row[name] for row in rows] for name in ("id", "label")}
 
 
 def test_a_student_comes_out_as_a_bundle(winnow, owner, project, csv_file, tmp_path):

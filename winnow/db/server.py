@@ -93,7 +93,7 @@ _FORMS = "use sqlite:////FOLDER/FILE or postgresql+psycopg://USER:PASSWORD@HOST/
 
 
 #: How a line ends that asks for patience, or begins where a server may still come up.
-_PASSES = re.compile(r"\bretry\b|^No server answers|^The host ")
+_PASSES = re.compile(r"\bretry\b|^No server answers|^The host |cannot be used \(")
 
 
 def _place(url: URL) -> str:

@@ -1,0 +1,1 @@
+"""kill -9 of every part at random moments, while people label, files are imported and rounds train."""
