@@ -23,6 +23,8 @@ from winnow.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60.0
+_LAUNCH = ROOT / "cli" / "launch.py"
+_WORK = (sys.executable, "-m", "tests.brokers.work")
 CALM_SECONDS = 0.5
 
 
@@ -45,7 +47,8 @@ class Worker:
         self.log = folder / "worker.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.brokers.work", str(concurrency)],
+                # It dies with the tests, however they end.
+                [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), *_WORK, str(concurrency)],
                 env={**os.environ, **environment, "WINNOW_DATA": str(folder)},
                 cwd=ROOT,
                 stdout=log,
