@@ -59,6 +59,8 @@ class RabbitMQ(PrivateServer):
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            # The start script then becomes the server: else it stays as its parent, and the server outlives it.
+            "RUNNING_UNDER_SYSTEMD": "1",
         }
 
     def _answers(self) -> bool:
