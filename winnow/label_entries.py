@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -130,7 +129,7 @@ def _seconds(value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise EntryError("seconds must be a number.")
-    if not math.isfinite(value) or not 0 <= value <= _MAX_SECONDS:
+    if not 0 <= value <= _MAX_SECONDS:  # false for NaN, and for an integer beyond every float
         raise EntryError("seconds must be a number from 0 up.")
     return float(value)
 

@@ -105,7 +105,13 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a float can hold it; JSON's integers know no size."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _whole(low: int, high: int) -> Callable[[Any], int]:

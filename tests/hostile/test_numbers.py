@@ -11,12 +11,14 @@ import pytest
 
 from tests.api.conftest import make_project
 from tests.hostile.world import problem_of
+from winnow.project_settings import BUDGETS
 
 #: No id: not a positive decimal in ASCII that fits 64 bits, or one that nothing bears.
 NO_IDS = (
     "0", "01", "1e3", "%D9%A1", "%00", "9223372036854775807", "9223372036854775808", "2147483648", "9" * 40,
 )  # fmt: skip
-HUGE = (2**31, 2**53 + 1, 2**63 - 1, 2**63, 10**30, -(2**63) - 1)
+#: The last two are beyond every float, too.
+HUGE = (2**31, 2**53 + 1, 2**63 - 1, 2**63, 10**30, -(2**63) - 1, 10**400, -(10**400))
 
 
 @pytest.fixture
@@ -56,19 +58,28 @@ def test_numbers_that_no_column_holds_are_refused(owner: httpx.Client, project: 
         assert owner.post(f"{at}/batches", json={"size": 1, "lease_seconds": number}).status_code == 422
         answer = owner.post(f"{at}/predictions", json={"items": [], "version": number})
         assert answer.status_code == (404 if number > 0 else 422), answer.text
-        for setting in ("overlap", "batch_size", "lease_seconds", "holdout"):
-            assert owner.patch(at, json={"settings": {setting: number}}).status_code == 422
-        budget = owner.patch(at, json={"settings": {"budget": {"labels": number}}})
-        assert budget.status_code == (200 if number > 0 else 422)
+        refused: list[dict[str, object]] = [
+            *({name: number} for name in ("overlap", "batch_size", "lease_seconds", "holdout")),
+            {"holdout": {"precision": number}},
+        ]
+        for settings in refused:
+            made = {"name": "n", "task": "text", "labels": ["a", "b"], "settings": settings}
+            assert owner.patch(at, json={"settings": settings}).status_code == 422, (settings, number)
+            assert owner.post("/projects", json=made).status_code == 422, (settings, number)
+        for budget in BUDGETS:
+            answer = owner.patch(at, json={"settings": {"budget": {budget: number}}})
+            assert answer.status_code == (200 if 0 < number < 10**300 else 422), (budget, number, answer.text)
         entries = [
             {"item": number, "label": "spam"},
             {"item": item, "label": "spam", "lease": number},
-            {"item": item, "label": "spam", "seconds": number if number > 1e9 else -1},
+            {"item": item, "label": "spam", "seconds": number},
             {"item": item, "label": number},
             {"item": item, "label": "spam", "request_id": number},
         ]
         answer = owner.post(f"{at}/labels", json={"labels": entries})
         assert (answer.status_code, answer.json()["accepted"]) == (201, []), answer.text
+        reasons = [entry["reason"] for entry in answer.json()["rejected"]]
+        assert (len(reasons), reasons[2]) == (5, "seconds must be a number from 0 up.")
         rows = [
             {"text": "t", "key": number},
             {"text": number},

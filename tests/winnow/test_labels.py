@@ -103,6 +103,8 @@ def test_what_cannot_be_taken_is_rejected_and_the_rest_stands(pool: Pool) -> Non
         ({"flag": "\ud800"}, "Unicode"),
         ({"label": "spam", "seconds": -1}, "from 0 up"),
         ({"label": "spam", "seconds": float("nan")}, "from 0 up"),
+        ({"label": "spam", "seconds": float("inf")}, "from 0 up"),
+        ({"label": "spam", "seconds": 10**400}, "from 0 up"),
         ({"label": "spam", "seconds": "2"}, "number"),
         ({"label": "spam", "request_id": ""}, "request_id"),
         ({"label": "spam", "request_id": "x" * 201}, "request_id"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from winnow.errors import Invalid
-from winnow.project_settings import default_settings, validate_settings
+from winnow.project_settings import BUDGETS, default_settings, validate_settings
 
 
 def test_nothing_given_is_the_defaults() -> None:
@@ -67,6 +67,16 @@ def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(Invalid) as raised:
         validate_settings({name: value}, "text")
     assert [error.loc for error in raised.value.errors] == [("body", "settings", name)]
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400)], ids=["huge", "hugely negative"])
+def test_an_integer_that_no_float_can_hold_is_refused(number: int) -> None:
+    limits: list[tuple[str, Any]] = [("budget", {name: number}) for name in BUDGETS]
+    plain = [(name, number) for name in ("overlap", "batch_size", "lease_seconds", "holdout")]
+    for name, value in [*plain, ("holdout", {"precision": number}), *limits]:
+        with pytest.raises(Invalid) as raised:
+            validate_settings({name: value}, "text")
+        assert [error.loc for error in raised.value.errors] == [("body", "settings", name)]
 
 
 def test_every_fault_is_named_at_once() -> None:
