@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import io
+import re
 import stat
 import struct
 import tracemalloc
@@ -96,6 +98,24 @@ def linked(target: str) -> zipfile.ZipInfo:
     return info
 
 
+def damaged(data: bytes, at: int = 12) -> bytes:
+    """The archive with four other bytes in the packed data of its first member."""
+    name, extra = struct.unpack("<HH", data[26:30])
+    start = 30 + name + extra + at
+    return data[:start] + b"\xff" * 4 + data[start + 4 :]
+
+
+def bzip2_bomb() -> bytes:
+    """An archive whose member claims to be small and unfolds to 256 MB from a few hundred bytes, all at once."""
+    packer = bz2.BZ2Compressor(9)
+    packed = b"".join(packer.compress(bytes(1 << 24)) for _ in range(16)) + packer.flush()
+    assert len(packed) < 1000
+    method = struct.pack("<H", zipfile.ZIP_BZIP2)
+    plain = claiming(archive(("a/0.png", packed), packed=zipfile.ZIP_STORED), 30_000)
+    directory = plain.find(b"PK\x01\x02")
+    return plain[:8] + method + plain[10 : directory + 10] + method + plain[directory + 12 :]
+
+
 @pytest.fixture
 def database_kind() -> str:
     """One is enough: what is refused here never meets the database."""
@@ -144,6 +164,15 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], int, list[str]]] = {
     "a member that claims to be huge": (lambda: claiming(archive(("a/0.png", png())), 2**32 - 2), 0, ["larger than"]),
     "encrypted members": (lambda: flagged(archive(("a/0.png", png())), 1), 0, ["encrypted"]),
     "strong encryption": (lambda: flagged(archive(("a/0.png", png())), 0x41), 0, ["encrypted"]),
+    "damaged LZMA": (lambda: damaged(archive(("a/0.png", png()), packed=zipfile.ZIP_LZMA)), 0, ["deflate"]),
+    "LZMA": (lambda: archive(("a/0.png", png()), packed=zipfile.ZIP_LZMA), 0, ["deflate"]),
+    "LZMA with a dictionary of 4 GB": (
+        lambda: damaged(archive(("a/0.png", png()), packed=zipfile.ZIP_LZMA), at=5), 0, ["deflate"],
+    ),
+    "bzip2": (lambda: archive(("a/0.png", png()), packed=zipfile.ZIP_BZIP2), 0, ["deflate"]),
+    "a member of no known method": (
+        lambda: archive(("a/0.png", png()), packed=zipfile.ZIP_LZMA).replace(b"\x0e\0", b"\x63\0"), 0, ["deflate"],
+    ),
     "an archive in an archive": (
         lambda: archive(("a/in.zip", archive(("a/1.png", png()))), ("a/1.png", png())), 1, ["not a PNG"],
     ),
@@ -213,6 +242,17 @@ def test_members_that_share_their_bytes_unfold_to_no_more_than_one(import_file: 
     assert peak < 64 << 20
 
 
+def test_a_member_that_unfolds_all_at_once_is_not_unpacked(import_file: Callable[..., dict[str, Any]]) -> None:
+    data = bzip2_bomb()
+    tracemalloc.start()
+    job = import_file(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (job["state"], job["result"]["created"], job["result"]["rejected"]) == ("succeeded", 0, 1)
+    assert "deflate" in job["result"]["errors"][0]["reason"]
+    assert peak < 64 << 20
+
+
 def test_an_array_that_hurts_is_refused(import_file: Callable[..., dict[str, Any]]) -> None:
     def npy(header: str, data: bytes = b"") -> bytes:
         text = header.encode().ljust(118 - 1) + b"\n"
@@ -231,6 +271,24 @@ def test_an_array_that_hurts_is_refused(import_file: Callable[..., dict[str, Any
         job = import_file(archive(("X.npy", npy(header, bytes(64)))), "a.npz", "features")
         assert job["state"] == "failed", (what, job)
         assert (job["error"]["status"], word in job["error"]["detail"]) == (422, True), (what, job["error"])
+    good = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)}", bytes(16))
+    for packed in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        for data in (archive(("X.npy", good), packed=packed), damaged(archive(("X.npy", good), packed=packed))):
+            job = import_file(data, "a.npz", "features")
+            assert (job["state"], job["error"]["status"]) == ("failed", 422), job
+            assert "The array X was not read: it is packed by a method other than deflate" in job["error"]["detail"]
+            assert job["items"] == []
+
+
+def test_a_label_that_is_no_number_costs_that_row_only(import_file: Callable[..., dict[str, Any]]) -> None:
+    out = io.BytesIO()
+    labels = np.array([0.0, np.inf, -np.inf, np.nan, 0.5, 1e300, 1.0, -1.0])
+    np.savez(out, X=np.arange(16.0).reshape(8, 2), y=labels)
+    job = import_file(out.getvalue(), "a.npz", "features")
+    assert job["state"] == "succeeded", job["error"]
+    assert (job["result"]["created"], job["result"]["rejected"]) == (3, 5)
+    told = {entry["line"]: re.split("[,;]", entry["reason"])[0] for entry in job["result"]["errors"]}
+    assert told == {2: "y is inf", 3: "y is -inf", 4: "y is nan", 5: "y is 0.5", 6: "y is 1e+300"}
 
 
 def test_an_image_that_hurts_is_refused_before_it_is_unfolded(owner: httpx.Client) -> None:

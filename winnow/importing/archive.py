@@ -15,6 +15,9 @@ MAX_DIRECTORY_BYTES = 64 << 20
 #: A member that unfolds to more than this times its packed size is refused.
 MAX_RATIO = 200
 _SMALL = 1 << 16  # a ratio says nothing about what is tiny
+#: What is unpacked. ``zipfile`` unfolds these piece by piece, as far as it is asked to; but 4 KB of bzip2 at once, to
+#: gigabytes if need be, and LZMA with as large a dictionary as the member claims.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 _END = b"PK\x05\x06"
 _END64 = b"PK\x06\x06"
@@ -36,10 +39,20 @@ def open_archive(file: BinaryIO) -> zipfile.ZipFile:
         raise Invalid("The archive is damaged and cannot be read. Make it again.") from None
 
 
-def refuse_member(info: zipfile.ZipInfo, max_bytes: int) -> str | None:
-    """Why a member must not be read, from what the directory claims of it; None when it may be."""
+def refuse_packing(info: zipfile.ZipInfo) -> str | None:
+    """Why a member must not be unpacked, however large it is; None when it may be."""
     if info.flag_bits & 0x1:
         return "it is encrypted; make the archive without a password"
+    if info.compress_type not in _METHODS:
+        return "it is packed by a method other than deflate; make the archive with deflate, the usual one"
+    return None
+
+
+def refuse_member(info: zipfile.ZipInfo, max_bytes: int) -> str | None:
+    """Why a member must not be read, from what the directory claims of it; None when it may be."""
+    packing = refuse_packing(info)
+    if packing is not None:
+        return packing
     if info.file_size > max_bytes:
         return f"it is larger than {max_bytes:,} bytes"
     if info.file_size > _SMALL and info.file_size > MAX_RATIO * max(1, info.compress_size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import Invalid
-from winnow.importing.archive import open_archive
+from winnow.importing.archive import open_archive, refuse_packing
 from winnow.importing.rows import Position, RawRow, Wanted
 
 _BLOCK_BYTES = 1 << 20
@@ -85,13 +86,13 @@ class _labels:  # noqa: N801 — reads as the function that it is
             return value or None, None
         if value == -1:
             return None, None
-        if value != value or int(value) != value:
-            return None, f"y is {value}; it must be a whole number or a class name."
+        if not math.isfinite(value) or int(value) != value:
+            return None, f"y is {value:.16g}; it must be a whole number or a class name."
         if self._by_name:
             return str(int(value)), None
         if 0 <= value < len(self._classes):
             return self._classes[int(value)], None
-        return None, f"y is {int(value)}, but the project has the classes 0 to {len(self._classes) - 1}."
+        return None, f"y is {value:.16g}, but the project has the classes 0 to {len(self._classes) - 1}."
 
 
 @contextmanager
@@ -101,8 +102,9 @@ def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], tu
         names = ", ".join(sorted(archive.namelist())[:10]) or "nothing"
         raise Invalid(f"The file has no array {name}; it has {names}. Save it with numpy.savez(file, X=…, y=…).")
     info = archive.getinfo(f"{name}.npy")
-    if info.flag_bits & 0x1:
-        raise Invalid("The file is encrypted. Save it with numpy.savez.")
+    refusal = refuse_packing(info)
+    if refusal is not None:
+        raise Invalid(f"The array {name} was not read: {refusal}, or save it with numpy.savez.")
     with _readable(name), archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)
         read_header: Callable[..., tuple[tuple[int, ...], bool, np.dtype[Any]]]
