@@ -195,15 +195,12 @@ def identity_of(row: Row[*tuple[Any, ...]] | None) -> Identity:
     return Identity(row.user_id, row.email, row.role, row.token_id, row.must_change_password)
 
 
-def list_tokens(session: Session, user_id: int) -> list[Token]:
-    """The live API tokens of somebody, newest first."""
-    return list(
-        session.scalars(
-            select(Token)
-            .where(Token.user_id == user_id, Token.kind == "api", Token.revoked_at.is_(None))
-            .order_by(Token.id.desc())
-        )
-    )
+def list_tokens(session: Session, user_id: int, *, before: int | None = None, limit: int = 100) -> list[Token]:
+    """The live API tokens of somebody, newest first; ``before`` gives those with smaller ids."""
+    wanted = select(Token).where(Token.user_id == user_id, Token.kind == "api", Token.revoked_at.is_(None))
+    if before is not None:
+        wanted = wanted.where(Token.id < before)
+    return list(session.scalars(wanted.order_by(Token.id.desc()).limit(limit)))
 
 
 def revoke_token(session: Session, user_id: int, token_id: int) -> None:

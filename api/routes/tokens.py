@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.deps import DatabaseDep, Me
+from api.deps import Cursor, DatabaseDep, Limit, Me, page_start
 from api.schemas.user import TokenCreate, TokenCreated, TokenList, TokenOut
 from winnow import users
 from winnow.ids import parse_id
@@ -22,10 +22,13 @@ def create_token(body: TokenCreate, me: Me, database: DatabaseDep) -> TokenCreat
 
 
 @router.get("")
-def list_tokens(me: Me, database: DatabaseDep) -> TokenList:
-    """Your API tokens, without their secrets."""
+def list_tokens(me: Me, database: DatabaseDep, cursor: Cursor = None, limit: Limit = 100) -> TokenList:
+    """Your API tokens, newest first, without their secrets."""
+    before = page_start(cursor)
     with database.read() as session:
-        return TokenList(data=[TokenOut.of(token) for token in users.list_tokens(session, me.identity.user_id)])
+        found = users.list_tokens(session, me.identity.user_id, before=before, limit=limit + 1)
+    page = found[:limit]
+    return TokenList(data=[TokenOut.of(token) for token in page], next=str(page[-1].id) if len(found) > limit else None)
 
 
 @router.delete("/{token}", status_code=204)

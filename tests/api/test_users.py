@@ -76,6 +76,20 @@ def test_a_token_works_until_it_is_deleted(owner: httpx.Client, api: Api, databa
         assert list(session.scalars(select(AuditEntry.action))) == ["token.create", "token.delete"]
 
 
+def test_tokens_page_newest_first_and_hold_nobody_elses(owner: httpx.Client, api: Api, sign_up: SignUp) -> None:
+    made = [owner.post("/tokens", json={"name": name}).json()["id"] for name in ("one", "two", "three", "four")]
+    api(sign_up("eve@example.org")).post("/tokens", json={"name": "hers"}).raise_for_status()
+    owner.delete(f"/tokens/{made[2]}")
+    first = owner.get("/tokens", params={"limit": 2}).json()
+    second = owner.get("/tokens", params={"limit": 2, "cursor": first["next"]}).json()
+    names = [[token["name"] for token in page["data"]] for page in (first, second)]
+    assert (names, first["next"], second["next"]) == ([["four", "two"], ["one", "test"]], made[1], None)
+    assert owner.get("/tokens", params={"limit": 3}).json()["next"] == made[0]
+    assert owner.get("/tokens", params={"limit": 0}).status_code == 422
+    answer = owner.get("/tokens", params={"cursor": "two"})
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
+
+
 def test_nobody_deletes_the_token_of_another(owner: httpx.Client, api: Api, sign_up: SignUp) -> None:
     token = owner.post("/tokens", json={"name": "script"}).json()["id"]
     assert api(sign_up("eve@example.org", "admin")).delete(f"/tokens/{token}").status_code == 404

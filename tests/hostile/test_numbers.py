@@ -50,7 +50,15 @@ def test_numbers_that_no_column_holds_are_refused(owner: httpx.Client, project: 
     item = owner.get(f"{at}/items").json()["data"][0]["id"]
     for number in HUGE:
         assert owner.get(f"{at}/items", params={"limit": number}).status_code == 422
-        for path in ("/projects", "/users", f"{at}/items", f"{at}/rounds", f"{at}/students", f"{at}/members"):
+        for path in (
+            "/projects",
+            "/users",
+            "/tokens",
+            f"{at}/items",
+            f"{at}/rounds",
+            f"{at}/students",
+            f"{at}/members",
+        ):
             answer = owner.get(path, params={"cursor": number})
             assert answer.status_code == (200 if 0 < number < 2**63 else 422), (path, number, answer.text)
         assert owner.get(f"{at}/leases", params={"cursor": number}).status_code == 422

@@ -141,7 +141,7 @@ def test_a_broken_text_in_a_query_finds_nothing_and_breaks_nothing(owner: httpx.
         for name in ("q", "label"):
             answer = owner.get(f"{at}/items?{name}={raw}")
             assert (answer.status_code, answer.json().get("data")) == (200, []), (name, raw, answer.text)
-        for path in (f"{at}/items", "/projects", "/users", f"{at}/leases", f"{at}/rounds", f"{at}/students"):
+        for path in (f"{at}/items", "/projects", "/users", "/tokens", f"{at}/leases", f"{at}/rounds", f"{at}/students"):
             assert owner.get(f"{path}?cursor={raw}").status_code == 422, (path, raw)
         assert owner.get(f"{at}/items?status={raw}").status_code == 422
         assert owner.delete(f"{at}?confirm={raw}").status_code == 422
