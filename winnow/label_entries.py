@@ -10,7 +10,6 @@ from typing import Any
 
 from winnow.errors import NotFound
 from winnow.ids import parse_id
-from winnow.intake import unknown_class
 
 MAX_FLAG_CHARS = 1000
 MAX_REQUEST_ID_CHARS = 200
@@ -27,7 +26,10 @@ class EntryError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """A checked entry. ``kind`` is label, skip or flag; ``value`` is the class, ``reason`` the flag's."""
+    """An entry of the right shape. ``kind`` is label, skip or flag; ``reason`` is the flag's.
+
+    ``value`` is what was given as the class; whether the project has it is another question, for classes come and go.
+    """
 
     item_id: int
     kind: str
@@ -44,16 +46,16 @@ class Entry:
         return sha256(json.dumps(body).encode()).hexdigest()
 
 
-def read_entry(raw: Any, classes: list[str]) -> Entry:
-    """Check one entry as it came.
+def read_entry(raw: Any) -> Entry:
+    """Check the shape of one entry as it came.
 
     Raises:
-        EntryError: it cannot be used.
+        EntryError: it cannot be used in any project.
     """
     if not isinstance(raw, Mapping):
         raise EntryError("An entry must be an object with an item and a label, skip or flag.")
     item_id = _item_id(raw.get("item"))
-    kind, value, reason = _answer(raw, classes)
+    kind, value, reason = _answer(raw)
     return Entry(
         item_id=item_id,
         kind=kind,
@@ -91,7 +93,7 @@ def _lease_id(lease: object) -> int | None:
         raise EntryError(foreign_lease(lease)) from None
 
 
-def _answer(raw: Mapping[str, Any], classes: list[str]) -> tuple[str, str | None, str | None]:
+def _answer(raw: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
     skip = raw.get("skip")
     if skip is not None and not isinstance(skip, bool):
         raise EntryError("skip must be true or left out.")
@@ -111,8 +113,6 @@ def _answer(raw: Mapping[str, Any], classes: list[str]) -> tuple[str, str | None
         label = several[0]
     if not isinstance(label, str):
         raise EntryError("label must be a string.")
-    if label not in classes:
-        raise EntryError(unknown_class(label, classes))
     return "label", label, None
 
 

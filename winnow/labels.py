@@ -19,6 +19,7 @@ from winnow.db.base import utcnow
 from winnow.db.session import connection_of, lock_project
 from winnow.db.tables import Job, Label, LabelRequest, Project
 from winnow.errors import Conflict, NotFound
+from winnow.intake import unknown_class
 from winnow.label_entries import Entry, EntryError, foreign_item, foreign_lease, read_entry
 from winnow.label_rows import TrainingLabels, standing_for_training, stream_labels
 from winnow.leases import HeldItem, end_leases, hold_item
@@ -129,7 +130,7 @@ class _Writing:
 
     def _read(self, raw: Any) -> Entry | EntryError:
         try:
-            return read_entry(raw, self._classes)
+            return read_entry(raw)
         except EntryError as error:
             return error
 
@@ -145,6 +146,8 @@ class _Writing:
             if digest != entry.body_digest:
                 raise EntryError("This request_id was used for another body; give each label its own.")
             return answer
+        if entry.kind == "label" and entry.value not in self._classes:
+            raise EntryError(unknown_class(str(entry.value), self._classes))
         state = self._states.get(entry.item_id)
         if state is None:
             raise EntryError(foreign_item(entry.item_id))

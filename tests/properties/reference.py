@@ -114,7 +114,7 @@ class Reference(State):
         for entry in entries:
             body = {name: value for name, value in entry.items() if name != "request_id"}
             request = (user, entry["request_id"]) if "request_id" in entry else None
-            if request in self.requests and self._valid_shape(entry):
+            if request in self.requests:
                 first, answer = self.requests[request]
                 if first == body:
                     got = answers.pop(0)
@@ -122,7 +122,7 @@ class Reference(State):
                 else:
                     refused = refusals.pop(0)
                     assert (refused.item, "request_id" in refused.reason) == (entry["item"], True)
-            elif self._valid_shape(entry) and self._valid(entry, user):
+            elif self._valid(entry, user):
                 got = answers.pop(0)
                 assert got.item_id == int(entry["item"])
                 self._say(got.label_id, user, entry, now)
@@ -135,13 +135,9 @@ class Reference(State):
         for answer in accepted:  # a label and then a skip of the same item in one request leave it as it was
             self._drop_if_done(answer.item_id)
 
-    @staticmethod
-    def _valid_shape(entry: Mapping[str, Any]) -> bool:
-        return entry.get("label", CLASSES[0]) in CLASSES
-
     def _valid(self, entry: Mapping[str, Any], user: int) -> bool:
         item = self.items.get(int(entry["item"]))
-        if item is None or item.split == "test":
+        if item is None or item.split == "test" or entry.get("label", CLASSES[0]) not in CLASSES:
             return False
         if "lease" not in entry:
             return True

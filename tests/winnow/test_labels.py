@@ -17,6 +17,7 @@ from winnow.db.tables import Item, Job, Label, Lease, Project, QueueEntry
 from winnow.errors import Conflict, NotFound
 from winnow.label_rows import COLUMNS
 from winnow.labels import standing_for_training, stream_labels
+from winnow.projects import update_project
 from winnow.settings import Settings
 
 
@@ -147,6 +148,20 @@ def test_a_request_id_counts_once(pool: Pool) -> None:
     assert pool.write(0, entry)[0] == first[0][:1]
     assert pool.project.n_labels == 0
     assert pool.write(1, {**entry, "label": "ham"})[0] != first[0][:1]
+
+
+def test_a_request_id_brings_its_first_answer_though_its_class_is_gone(pool: Pool) -> None:
+    first, second = (str(item.id) for item in pool.items()[:2])
+    entry = {"item": first, "label": "ham", "request_id": "r1"}
+    (answer,), _ = pool.write(0, entry)
+    pool.undo(0, answer.label_id)
+    with pool.database.write() as session:
+        update_project(session, pool.project_id, labels=["spam"])
+    assert pool.write(0, entry, entry) == ([answer, answer], [])
+    assert (len(pool.labels()), pool.project.n_labels) == (1, 0)
+    assert "another body" in reasons(pool, {**entry, "label": "eggs"})[0]
+    for new in ({**entry, "request_id": "r2"}, {"item": second, "label": "ham"}):
+        assert "'ham' is not a class of this project" in reasons(pool, new)[0]
 
 
 def test_a_rejected_entry_does_not_use_its_request_id_up(pool: Pool) -> None:
