@@ -21,7 +21,7 @@ router = APIRouter(prefix="/projects/{p}/students", tags=["students"])
 Reader = Annotated[Caller, Depends(project_caller(Permission.STUDENTS_READ))]
 Manager = Annotated[Caller, Depends(project_caller(Permission.STUDENTS_MANAGE))]
 Exporter = Annotated[Caller, Depends(project_caller(Permission.EXPORT))]
-Version = Annotated[str, Path(description="A version, or `current`.", max_length=20)]
+Version = Annotated[str, Path(description="A version, or `current`.")]
 
 
 @router.get("")
