@@ -222,6 +222,7 @@ def test_an_id_of_another_project_leads_nowhere_under_ones_own(desk: Desk) -> No
     """The manager of one project names a thing of another: it is not there."""
     world = desk.world
     own = world.project("own")
+    world.label("own", "annotator")
     foreign = {
         "i": world.item("foreign"),
         "lease": world.lease("foreign", "stranger"),
@@ -243,10 +244,19 @@ def test_an_id_of_another_project_leads_nowhere_under_ones_own(desk: Desk) -> No
     ]
     # The owner manages both projects; a thing is found in its own one only.
     for role in ("manager", "owner"):
-        for call in calls:
+        # What they hold and said there themselves is theirs, but not here.
+        lease, label = world.lease("foreign", role), world.label("foreign", role)
+        theirs = [
+            f"DELETE /v1/projects/{own}/labels/{label}",
+            f"POST /v1/projects/{own}/leases/{lease}/renew",
+            f"DELETE /v1/projects/{own}/leases/{lease}",
+        ]
+        until = world.held_until(lease)
+        for call in calls + theirs:
             method, path = call.split()
             answer = desk.client.request(method, path, headers=bearing(world.tokens[role]))
             assert answer.status_code == 404, (role, call, answer.text)
+        assert (world.standing(label), world.held_until(lease)) == (True, until)
     labels = [
         {"item": str(foreign["i"]), "label": "a"},
         {"item": str(world.item("own")), "label": "a", "lease": str(foreign["lease"])},
@@ -256,7 +266,7 @@ def test_an_id_of_another_project_leads_nowhere_under_ones_own(desk: Desk) -> No
     )
     assert (answer.status_code, answer.json()["accepted"], len(answer.json()["rejected"])) == (201, [], 2)
     assert world.standing(foreign["label"])
-    assert world.row(world.project("foreign")).n_labels == 1
+    assert (world.row(world.project("foreign")).n_labels, world.row(own).n_labels) == (3, 1)
 
 
 def test_what_somebody_else_holds_or_said_is_not_ones_own_even_for_managers(desk: Desk) -> None:

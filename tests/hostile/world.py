@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from winnow.attempt_files import put_folder
 from winnow.counters import locked_project
 from winnow.db.base import utcnow
 from winnow.db.session import Database
-from winnow.db.tables import Item, Job, Label, Project, Round, Student
+from winnow.db.tables import Item, Job, Label, Lease, Project, Round, Student
 from winnow.intake import RowReader
 from winnow.labels import write_labels
 from winnow.pool import add_items
@@ -156,6 +157,11 @@ class World:
         """Whether a label stands."""
         with self.database.read() as session:
             return session.get_one(Label, label_id).superseded_at is None
+
+    def held_until(self, lease_id: int) -> datetime:
+        """When a lease ends."""
+        with self.database.read() as session:
+            return session.get_one(Lease, lease_id).expires_at
 
     def row(self, project_id: int) -> Project:
         """A project's row."""
