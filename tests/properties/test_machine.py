@@ -157,6 +157,22 @@ class Labeling(RuleBasedStateMachine):
         self.world.undo(self._place(said.user), said.id)
         self._take()
 
+    def _taken_over(self) -> list[Said]:
+        """The skips and flags that stand on what somebody else holds."""
+        live = self._live()
+        return [
+            said
+            for said in self._standing()
+            if said.kind != "label" and any(grant.item == said.item and grant.user != said.user for grant in live)
+        ]
+
+    @precondition(lambda self: self._taken_over())
+    @rule(place=places)
+    def undo_a_skip_of_what_somebody_else_holds(self, place: int) -> None:
+        said = self._taken_over()[place % len(self._taken_over())]
+        self.world.undo(self._place(said.user), said.id)
+        self._take()
+
     @precondition(lambda self: self.reference.said)
     @rule(person=people, place=places)
     def undo_anything(self, person: int, place: int) -> None:
@@ -179,9 +195,13 @@ class Labeling(RuleBasedStateMachine):
         self.clock.advance(seconds)
 
     @precondition(lambda self: any(g.until > self.clock.now for g in self.reference.grants.values()))
-    @rule()
-    def time_passes_to_the_very_moment_when_a_lease_ends(self) -> None:
+    @rule(person=st.none() | people, size=st.integers(1, 6))
+    def time_passes_to_the_very_moment_when_a_lease_ends(self, person: int | None, size: int) -> None:
+        """Somebody claims in that moment, or whatever comes next happens in it."""
         self.clock.now = min(g.until for g in self.reference.grants.values() if g.until > self.clock.now)
+        if person is not None:
+            self.world.claim(person, size)
+            self._take()
 
     @rule(overlap=st.integers(1, 3))
     def change_the_overlap(self, overlap: int) -> None:

@@ -106,6 +106,16 @@ def test_an_expired_lease_is_served_again_and_keeps_its_id_for_the_same_person(p
     assert pool.claim(0).items[0].lease_id == first.lease_id
 
 
+def test_a_lease_holds_until_the_very_moment_when_it_ends(pool: Pool) -> None:
+    pool.fill(1)
+    held = pool.claim(0).items[0]
+    assert pool.claim(1, now=held.expires_at - timedelta(microseconds=1)).items == []
+    assert ids(pool.claim(1, now=held.expires_at).items) == [held.item_id]
+    pool.expire()
+    again = pool.claim(0).items[0]
+    assert ids(pool.claim(0, now=again.expires_at).items) == [held.item_id], "also for whoever held it"
+
+
 def test_leases_last_as_long_as_asked_else_a_minute_an_item(pool: Pool) -> None:
     pool.fill(30)
     now = utcnow()
