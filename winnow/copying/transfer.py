@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from winnow import audit
 from winnow.copying.carrier import Carrier, CopyRefused
 from winnow.copying.comparison import Difference, differences
-from winnow.copying.files import CopiedFiles, FileCopy, needed_files, sweep_unfinished
+from winnow.copying.files import CopiedFiles, FileCopy, missing_file, needed_files, not_there, sweep_unfinished
 from winnow.copying.people import People, all_people, bring_people, has_accounts
 from winnow.copying.plan import PLAN, carried, table
 from winnow.copying.rows import (
@@ -118,7 +118,7 @@ class Transfer:
     keep_ids: bool = field(default=False, init=False)
 
     def prepare(self, project_ids: Sequence[int]) -> None:
-        """Look, before anything is copied, whether all of these can be.
+        """Look, before anything is copied, whether all of these can be, with their files.
 
         Raises:
             CopyRefused: one cannot.
@@ -128,7 +128,11 @@ class Transfer:
             self.keep_roles = not has_accounts(connection)
             self.keep_ids = _identities(connection) <= _identities(self.source)
             for project_id in project_ids:
-                self._checked(connection, project_id)
+                row = self._checked(connection, project_id)
+                needed = needed_files(self.source, project_id, self._superfluous_jobs(project_id))
+                path = missing_file(self.source_storage, project_id, needed)
+                if path is not None:
+                    raise CopyRefused(f"Of the project {row['name']!r}: {not_there(path).detail}")
 
     def copy(self, project_id: int) -> CopiedProject:
         """Copy one project, in one transaction of the target that commits once everything was read back and compared.
