@@ -59,8 +59,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A test that could not be run counts as failed where all are required."""
-    if session.config.stash[_not_run] and os.environ.get("WINNOW_TEST_REQUIRE") == "all" and exitstatus == 0:
+    if session.config.stash[_not_run] and _all_required() and exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _all_required() -> bool:
+    return os.environ.get("WINNOW_TEST_REQUIRE") == "all"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -71,7 +75,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         print(f"ran on {title}: {count} {'test' if count == 1 else 'tests'}")
     found = config.stash.get(_not_run, [])
     if found:
-        required = " (and all are required: this is a failure)" if os.environ.get("WINNOW_TEST_REQUIRE") else ""
+        required = " (and all are required: this is a failure)" if _all_required() else ""
         print(f"could not be run: {len(found)}{required}")
         for line in found:
             print(f"  {line}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from contextlib import suppress
@@ -26,6 +27,13 @@ def say(text: str) -> None:
     """Tell the person at the terminal something that is not the result; nothing happens if nobody is there any more."""
     with suppress(BrokenPipeError):
         print(text, file=sys.stderr, flush=True)
+
+
+def quiet_logs() -> None:
+    """Keep what the service writes to its log off the terminal: the command itself says what went wrong."""
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

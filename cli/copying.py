@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.console import Progress, say
-from cli.errors import CommandError
+from cli.errors import CommandError, line_of
 from winnow.db.server import explained, shown, sqlite_file
 from winnow.settings import Settings
 
 if TYPE_CHECKING:
-    from winnow.copying.transfer import CopiedProject, ProjectRow
+    from winnow.copying.transfer import CopiedProject, ProjectRow, Transfer
     from winnow.db.session import Database
 
 
@@ -99,7 +99,7 @@ def copy_projects(
             )
             chosen = _chosen(list_projects(seen), wanted)
             transfer.prepare([project.id for project in chosen])
-            copied = [transfer.copy(project.id) for project in chosen]
+            copied = _copied(transfer, chosen, places.target)
     bar.close()
     for note in (notes := [note for project in copied for note in _notes(project)]):
         say(f"winnow: {note}")
@@ -110,6 +110,23 @@ def copy_projects(
         "projects": [_as_json(project) for project in copied],
         "warnings": warnings + notes,
     }
+
+
+def _copied(transfer: Transfer, chosen: Sequence[ProjectRow], target: str) -> list[CopiedProject]:
+    """Copy one after the other; raises CommandError that says which came, and how to get the rest."""
+    copied: list[CopiedProject] = []
+    for project in chosen:
+        try:
+            with explained(target):
+                copied.append(transfer.copy(project.id))
+        except (Exception, KeyboardInterrupt) as error:
+            if len(chosen) == 1:
+                raise
+            came = ", ".join(f"{done.old} ({done.name})" for done in copied)
+            rest = " ".join(f"--project {left.id}" for left in chosen[len(copied) :])
+            said = f"copied: {came}; for the rest: {rest}" if copied else "nothing was copied"
+            raise CommandError(f"project {project.id} ({project.name}): {line_of(error)} ({said})") from error
+    return copied
 
 
 @contextmanager

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from cli.commands import administration, benchmarks, copying, demo, files, label, serve, simulate
-from cli.errors import CommandError
+from cli.errors import line_of
 
 app = typer.Typer(
     name="winnow",
@@ -20,14 +19,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
-
-#: Where the errors live that carry one line for the user. Looked up only once their module is loaded.
-_EXPECTED = (
-    ("winnow.errors", "WinnowError"),
-    ("client.errors", "ClientError"),
-    ("models.errors", "ModelError"),
-    ("sampler.errors", "SamplerError"),
 )
 
 
@@ -56,28 +47,15 @@ def main() -> None:
     """Run the command line; exits 0 on success, 2 on wrong usage, 1 otherwise with one line on stderr."""
     try:
         app()
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted"))
+    except KeyboardInterrupt as error:
+        sys.exit(_fail(line_of(error)))
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         if os.environ.get("WINNOW_DEBUG"):
             raise
-        sys.exit(_fail(_line(error)))
-
-
-def _line(error: Exception) -> str:
-    if isinstance(error, _expected()):
-        return str(getattr(error, "detail", None) or error)
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-    return f"{type(error).__name__}: {error} (this is a bug: WINNOW_DEBUG=1 shows where)"
-
-
-def _expected() -> tuple[type[Exception], ...]:
-    loaded: list[tuple[ModuleType | None, str]] = [(sys.modules.get(module), name) for module, name in _EXPECTED]
-    return (CommandError, *(getattr(module, name) for module, name in loaded if module is not None))
+        sys.exit(_fail(line_of(error)))
 
 
 def _fail(line: str) -> int:

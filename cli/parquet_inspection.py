@@ -12,7 +12,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from cli.errors import CommandError
 from cli.inspection import LABEL_COLUMNS, SAMPLE_ROWS, FilePlan, seen, text_column
 from winnow.errors import Invalid
-from winnow.importing.parquet_columns import Columns, Options, class_names
+from winnow.importing.parquet_columns import Columns, Options, class_names, fits
 
 _TASKS = ("text", "image", "features")
 
@@ -33,7 +33,8 @@ def inspect_parquet(file: Path) -> FilePlan:
 
 def _plan(file: Path, opened: Any) -> FilePlan:
     schema = opened.schema_arrow
-    label = next((name for name in schema.names if name.strip().lower() in LABEL_COLUMNS), None)
+    called = (field for field in schema if field.name.strip().lower() in LABEL_COLUMNS)
+    label = next((field.name for field in called if fits("label", field.type)), None)
     mapping = {"label": label} if label is not None else {}
     found = _by_name(schema, mapping) or _by_length(opened, schema, mapping)
     if found is None:

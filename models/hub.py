@@ -106,6 +106,8 @@ def check_folder(name: str, folder: Path, task: str) -> None:
     config = _json(name, folder, "config.json")
     if (folder / "adapter_config.json").exists():
         raise UnusableModel(name, "it is an adapter. Merge it into its model, and save that.")
+    if config.get("transformers_weights") is not None:  # these would be loaded, ahead of those that are looked at here
+        raise UnusableModel(name, "config.json names other weights (transformers_weights). Save the model again.")
     _check_weights(name, folder)
     reads_text = any((folder / file).exists() for file in _TOKENIZERS)
     reads_images = (folder / _PREPROCESSOR).exists()

@@ -16,7 +16,7 @@ from typing import Literal
 
 import pytest
 
-from bench.servers.postgresql import PostgreSQL, create_database, drop_database
+from bench.servers.postgresql import PostgreSQL, address_of, create_database, drop_database
 from bench.servers.process import PrivateServer, ServerMissing
 from winnow.db.base import Base
 from winnow.db.session import Database
@@ -29,10 +29,11 @@ RanOn = Callable[[str], None]
 
 @dataclass(frozen=True)
 class GivenServer:
-    """A server at a URL, and what to call it in the list of what ran where."""
+    """A server at a URL, what to call it in the list of what ran where, and whether it was started here."""
 
     url: str
     title: str
+    started_here: bool = False
 
 
 def served(
@@ -41,7 +42,7 @@ def served(
     """The server whose URL the environment names in ``variable``, else a private one; skips where there is neither."""
     given = os.environ.get(variable)
     if given:
-        yield GivenServer(given, f"{name} {version(given)} of {variable}")
+        yield GivenServer(given, f"{name} {version(given)}".strip() + f" of {variable}")
         return
     try:
         server = make()
@@ -49,7 +50,7 @@ def served(
     except ServerMissing as missing:
         pytest.skip(f"{missing}, or set {variable}")
     try:
-        yield GivenServer(server.url, f"{name} {version(server.url)}, started here")
+        yield GivenServer(server.url, f"{name} {version(server.url)}".strip() + ", started here", started_here=True)
     finally:
         server.stop()
 
@@ -71,7 +72,7 @@ def postgresql_server() -> Iterator[GivenServer]:
 def _postgresql_version(url: str) -> str:
     import psycopg
 
-    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
+    with psycopg.connect(address_of(url)) as connection:
         number = connection.info.server_version
     return f"{number // 10_000}.{number % 10_000}"
 
@@ -118,13 +119,18 @@ class GivenStore:
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[GivenStore]:
     """An object store that speaks S3; ``bench.servers.objects.make_bucket(environment, name)`` makes a bucket in it."""
-    from bench.servers.objects import ObjectStore, object_store_environment
+    from bench.servers.objects import ObjectStore
 
     for given in served("S3", "WINNOW_TEST_S3_URL", ObjectStore, lambda url: ""):
-        yield GivenStore(
-            {**object_store_environment(given.url, secrets.token_hex(8)), **_own_keys()},
-            given.title.replace("S3 ", "S3 (moto)"),
-        )
+        yield given_store(given)
+
+
+def given_store(given: GivenServer) -> GivenStore:
+    """The object store at a server's URL: the one that is started here is moto, another is whatever it is."""
+    from bench.servers.objects import object_store_environment
+
+    environment = {**object_store_environment(given.url, secrets.token_hex(8)), **_own_keys()}
+    return GivenStore(environment, given.title.replace("S3", "S3 (moto)", 1) if given.started_here else given.title)
 
 
 def _own_keys() -> dict[str, str]:

@@ -31,6 +31,11 @@ class WinnowError(Exception):
         self.errors = tuple(errors)
         self.headers = headers or {}
 
+    @property
+    def for_operator(self) -> str:
+        """What to say to whoever runs the service: all that is known, where ``detail`` keeps some of it back."""
+        return self.detail
+
 
 class Unauthenticated(WinnowError):
     """No identity, or one that is not known any more."""
@@ -131,6 +136,11 @@ class StorageUnavailable(Unavailable):
         )
         self.reason = reason
         self.lasting = lasting
+
+    @property
+    def for_operator(self) -> str:
+        """The reason."""
+        return self.reason
 
 
 class Misconfigured(WinnowError):

@@ -12,6 +12,7 @@ import fcntl
 import os
 import secrets
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ class LocalCache:
     @contextmanager
     def _only_one(self, path: Path) -> Iterator[None]:
         """So that two processes do not fetch the same file, of which only one would be the one that is held."""
-        place = int.from_bytes(os.fsencode(path)[-24:]) % _LOCKS
+        place = zlib.crc32(os.fsencode(path)) % _LOCKS  # by all of it: the last letters of most paths are the same
         with _made(self._folder / "locks" / f"{place:02}"):
             yield
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import secrets
 import signal
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+from sqlalchemy.engine import URL, make_url
 
-from bench.servers.process import PrivateServer, find_program
+from bench.servers.process import PrivateServer, ServerMissing, find_program
 
 _USER = "winnow"
 _FORBIDDEN = re.compile(r"[^a-z0-9_]")
@@ -51,6 +53,8 @@ class PostgreSQL(PrivateServer):
         return f"postgresql+psycopg://{_USER}:{self._password}@127.0.0.1:{self.port}/{database}"
 
     def _prepare(self) -> None:
+        if os.geteuid() == 0 and self._user is None:
+            raise ServerMissing(f"PostgreSQL refuses to run as root, and there is no account {self.account!r} for it")
         password = self.folder / "password"
         password.write_text(self._password)
         self._own()
@@ -76,7 +80,7 @@ class PostgreSQL(PrivateServer):
         return [_program("postgres"), "-D", str(self.folder / "data"), *settings]
 
     def _answers(self) -> bool:
-        with suppress(psycopg.OperationalError), psycopg.connect(_plain(self.url), connect_timeout=2):
+        with suppress(psycopg.OperationalError), psycopg.connect(address_of(self.url), connect_timeout=2):
             return True
         return False
 
@@ -85,25 +89,38 @@ def create_database(server_url: str, name: str | None = None, template: str | No
     """Make a database on the server of ``server_url`` and give its URL; see :meth:`PostgreSQL.create_database`."""
     made = _FORBIDDEN.sub("_", (name or "winnow").lower())[:40] + "_" + secrets.token_hex(4)
     source = sql.Identifier(database_of(template) if template is not None else "template0")
-    with psycopg.connect(_plain(server_url), autocommit=True) as connection:
+    with psycopg.connect(address_of(server_url), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(made), source))
-    return f"{server_url.rpartition('/')[0]}/{made}"
+    return _rendered(make_url(server_url).set(database=made))
 
 
 def drop_database(server_url: str, url: str) -> None:
     """Drop the database at ``url``, whoever is connected to it."""
-    with psycopg.connect(_plain(server_url), autocommit=True) as connection:
+    with psycopg.connect(address_of(server_url), autocommit=True) as connection:
         name = sql.Identifier(database_of(url))
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 
 def database_of(url: str) -> str:
-    """The name of the database at ``url``."""
-    return url.rpartition("/")[2].partition("?")[0]
+    """The name of the database at ``url``; the one that every server has where it names none.
+
+    >>> database_of("postgresql://ann@/mail?host=/run/postgresql"), database_of("postgresql://db")
+    ('mail', 'postgres')
+    """
+    return make_url(url).database or "postgres"
 
 
-def _plain(url: str) -> str:
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+def address_of(url: str) -> str:
+    """The SQLAlchemy URL ``url`` as psycopg takes it.
+
+    >>> address_of("postgresql+psycopg://ann:secret@db?sslmode=require")
+    'postgresql://ann:secret@db/postgres?sslmode=require'
+    """
+    return _rendered(make_url(url).set(drivername="postgresql", database=database_of(url)))
+
+
+def _rendered(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
 
 
 def _program(name: str) -> str:

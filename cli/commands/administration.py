@@ -102,10 +102,11 @@ def migrate(data: Data = None, json: Json = False) -> None:
 
 def doctor(data: Data = None, json: Json = False) -> None:
     """Look at everything that the service needs, and say what is wrong; exit code 1 if something is."""
-    from cli.console import emit, emit_json
+    from cli.console import emit, emit_json, quiet_logs
     from cli.doctor import examine
     from cli.options import load_settings
 
+    quiet_logs()
     findings = examine(load_settings(data=data))
     well = all(finding.ok for finding in findings)
     if json:

@@ -36,10 +36,11 @@ def copy(
     """
     if all == bool(project):
         raise typer.BadParameter("say which projects: --project (more than once, if need be) or --all")
-    from cli.console import Progress, emit, emit_json, table
+    from cli.console import Progress, emit, emit_json, quiet_logs, table
     from cli.copying import Places, copy_projects
     from cli.options import load_settings
 
+    quiet_logs()
     places = Places.resolve(load_settings(), from_url, to_url, from_storage, to_storage)
     bar = Progress()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,16 +11,19 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from bench.servers.objects import ObjectStore
-from bench.servers.postgresql import PostgreSQL
+from bench.servers.postgresql import PostgreSQL, create_database, drop_database
 from bench.servers.process import PrivateServer, ServerDied, ServerMissing, find_program
 from bench.servers.rabbitmq import RabbitMQ
 from bench.servers.redis import Redis
+from tests.conftest import GivenServer, given_store, served
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,8 +41,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[PrivateServer]:
 
 def listens_on(server: PrivateServer) -> set[str]:
     processes = [*server.processes(), *(psutil.Process(helper.pid) for helper in server._helpers)]
-    found = [entry for process in processes for entry in process.net_connections("inet")]
-    return {entry.laddr.ip for entry in found if entry.status == psutil.CONN_LISTEN}
+    found = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # a helper of PostgreSQL's that has done its work meanwhile
+            listening = [entry for entry in process.net_connections("inet") if entry.status == psutil.CONN_LISTEN]
+            found |= {entry.laddr.ip for entry in listening}
+    return found
 
 
 def test_a_killed_server_is_gone_and_comes_back_on_its_port(server: PrivateServer) -> None:
@@ -72,6 +80,49 @@ def test_postgresql_keeps_what_was_committed_when_it_is_killed() -> None:
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT n FROM kept").fetchall() == [(7,)]
     assert not server.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "database"),
+    [
+        ("postgresql+psycopg://ann:p%40ss@db:5433/first?sslmode=require", "first"),
+        ("postgresql+psycopg://ann@/first?host=/run/postgresql", "first"),
+        ("postgresql+psycopg://ann:secret@db", "postgres"),
+    ],
+    ids=["options", "socket", "no database"],
+)
+def test_a_database_is_made_on_a_server_however_its_url_is_written(
+    given: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def connect(address: str, **_options: object) -> mock.MagicMock:
+        asked.append(address)
+        return mock.MagicMock()
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    made = make_url(create_database(given, "A-test"))
+    assert re.fullmatch(r"a_test_[0-9a-f]{8}", made.database or "")
+    assert made.set(database="it") == make_url(given).set(database="it")
+    drop_database(given, made.render_as_string(hide_password=False))
+    wanted = make_url(given).set(drivername="postgresql", database=database)
+    assert [make_url(address) for address in asked] == [wanted, wanted]
+
+
+def test_as_root_without_an_account_for_it_postgresql_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PostgreSQL, "account", "nobody-is-called-so")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(ServerMissing, match="refuses to run as root, and there is no account 'nobody-is-called-so'"):
+        PostgreSQL().start()
+
+
+def test_a_given_server_is_listed_as_what_it_is_and_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINNOW_TEST_S3_URL", "http://minio:9000")
+    [given] = served("S3", "WINNOW_TEST_S3_URL", ObjectStore, lambda url: "")
+    assert given_store(given).title == "S3 of WINNOW_TEST_S3_URL"
+    assert given_store(given).environment["AWS_ENDPOINT_URL"] == "http://minio:9000"
+    own = GivenServer("http://127.0.0.1:5000", "S3, started here", started_here=True)
+    assert given_store(own).title == "S3 (moto), started here"
 
 
 @pytest.mark.parametrize("kind", [PostgreSQL, Redis, RabbitMQ, ObjectStore])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,62 @@ def test_what_cannot_be_copied_is_said_in_a_line(winnow, laptop, server, tmp_pat
     files = (tmp_path / "files").as_uri()
     said = failed(winnow("copy", laptop, server, "--project", "male", "--to-storage", files))
     assert said == "no project 'male' in the source: there are 1 (other 0), 2 (other 1), 3 (mail)"
+
+
+def test_what_came_before_it_failed_is_said_and_the_rest_comes_later_with_its_ids(winnow, laptop, server, tmp_path):
+    files = tmp_path / "files"
+    foreign = files / "projects" / "3" / "students" / "1-1" / "model"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"theirs")
+    done = winnow("copy", laptop, server, "--all", "--to-storage", files.as_uri(), "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("winnow: project 3 (mail): The target's storage holds files in projects/3,")
+    assert said.endswith("(copied: 1 (other 0), 2 (other 1); for the rest: --project 3)")
+    foreign.unlink()
+    done = winnow("copy", laptop, server, "--project", "3", "--to-storage", files.as_uri(), "--json")
+    assert done.returncode == 0, done.stderr
+    assert [(project["from_id"], project["id"]) for project in json.loads(done.stdout)["projects"]] == [("3", "3")]
+
+
+def test_files_that_are_missing_are_said_before_anything_comes(winnow, laptop, server, tmp_path):
+    shutil.rmtree(tmp_path / "laptop" / "storage" / "projects" / "3" / "features")
+    files = (tmp_path / "files").as_uri()
+    said = failed(winnow("copy", laptop, server, "--all", "--to-storage", files))
+    assert said.startswith("Of the project 'mail': projects/3/features/")
+    database = Database(server)
+    with database.read() as session:
+        assert session.scalar(text("SELECT count(*) FROM projects")) == 0
+    database.dispose()
+
+
+def test_a_storage_that_cannot_be_used_is_said_to_the_operator(winnow, laptop, object_store, ran_on, tmp_path):
+    ran_on(object_store.title)
+    there = f"sqlite:///{tmp_path / 'elsewhere' / 'winnow.db'}"
+    bucket = ["--to-storage", "s3://winnow-no-such-bucket"]
+    said = failed(winnow("copy", laptop, there, "--all", *bucket, **object_store.environment))
+    assert said.startswith("The storage at s3://winnow-no-such-bucket is not there: make the bucket first")
+    settings = {"WINNOW_STORAGE_URL": "s3://winnow-no-such-bucket", **object_store.environment}
+    (storage,) = [
+        check
+        for check in json.loads(winnow("doctor", "--json", **settings).stdout)["checks"]
+        if check["name"] == "storage"
+    ]
+    assert (storage["ok"], "make the bucket first" in storage["detail"]) == (False, True)
+
+
+def test_a_source_that_is_damaged_is_the_one_that_is_named(winnow, laptop, server, tmp_path):
+    file = tmp_path / "laptop" / "winnow.db"
+    with closing(sqlite3.connect(file)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'labels'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with file.open("r+b") as damaged:
+        damaged.seek((page - 1) * size)
+        damaged.write(b"\xff" * size)
+    done = winnow("copy", laptop, server, "--project", "mail", "--to-storage", (tmp_path / "files").as_uri())
+    assert (done.returncode, done.stdout) == (1, "")
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"winnow: {file} is not a SQLite database, or it is damaged")
 
 
 def test_a_wrong_password_is_said_and_not_shown(winnow, laptop, server, tmp_path):

@@ -36,6 +36,17 @@ def test_columns_with_other_names_are_mapped(write):
     assert plan.labels == ["2"]
 
 
+def test_a_column_that_cannot_hold_classes_is_not_taken_for_them(write):
+    plan = inspect_file(write(text=["a", "b"], category=[{"id": 1}, {"id": 2}], target=[[0.5], [1.0]]))
+    assert (plan.task, plan.mapping, plan.labels) == ("text", None, [])
+    plan = inspect_file(write(text=["a", "b"], label=[[1], [2]], target=["spam", "ham"]))
+    assert (plan.mapping, plan.labels) == ({"text": "text", "label": "target"}, ["spam", "ham"])
+
+
+def test_classes_that_are_true_and_false_are_called_so(write):
+    assert inspect_file(write(text=["a", "b", "c"], label=[True, None, False])).labels == ["True", "False"]
+
+
 def test_images_and_features_are_told_by_their_columns(write):
     assert inspect_file(write(image=[{"bytes": b"x", "path": "a"}])).task == "image"
     plan = inspect_file(write(img=[b"x"], label=[0]))

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 
 from migrations import runner
 from winnow.db import server
-from winnow.db.server import DatabaseRefused
+from winnow.db.server import DatabaseRefused, explained
 from winnow.db.session import Database
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +59,8 @@ def test_a_wrong_password_is_said_and_not_shown(postgresql_url: str, tmp_path: P
         ({"port": 9}, "No server answers at 127.0.0.1:9: start it, or correct the database URL."),
         ({"host": "nowhere.invalid"}, "The host 'nowhere.invalid' is not known: correct the database URL."),
         ({"drivername": "nonsense"}, "There is no database driver for 'nonsense': use sqlite:////FOLDER/FILE or"),
+        ({"drivername": "mysql"}, "There is no database driver for 'mysql': use sqlite:////FOLDER/FILE or"),
+        ({"drivername": "postgresql+psycopg2"}, "There is no database driver for 'postgresql+psycopg2': use sqlite:"),
     ],
 )
 def test_what_cannot_be_reached_is_said(postgresql_url: str, changed: dict[str, object], says: str) -> None:
@@ -175,6 +177,53 @@ def test_a_user_who_may_make_no_tables_is_said(postgresql_url: str) -> None:
     with database.write() as session:
         session.execute(text(f"DROP ROLE {name}"))
     database.dispose()
+
+
+def test_tables_of_another_program_are_left_alone(url: str) -> None:
+    database = Database(url)
+    with database.write() as session:
+        session.execute(text("CREATE TABLE users (name text)"))
+        session.execute(text("INSERT INTO users VALUES ('theirs')"))
+    with pytest.raises(DatabaseRefused, match="holds tables of another program") as refused:
+        runner.upgrade(url)
+    assert str(make_url(url).database) in refused.value.detail
+    assert "users" in refused.value.detail
+    assert "CREATE" not in refused.value.detail
+    with database.read() as session:
+        assert inspect(session.connection()).get_table_names() == ["users"]
+        assert session.scalar(text("SELECT name FROM users")) == "theirs"
+    database.dispose()
+
+
+def refusal(elsewhere: str, database: Database, *statements: str) -> str:
+    """What is said of ``statements`` in ``database`` while another one, at the URL ``elsewhere``, is used as well."""
+    with pytest.raises(DatabaseRefused) as refused, explained(elsewhere):
+        run(database, *statements)
+    database.dispose()
+    return refused.value.detail
+
+
+def run(database: Database, *statements: str) -> None:
+    with database.engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def test_what_is_wrong_is_said_of_the_database_that_it_is_wrong_with(url: str, tmp_path: Path) -> None:
+    broken, other = tmp_path / "broken.db", tmp_path / "other.db"
+    broken.write_bytes(b"not a database at all, but long enough to look like one" * 30)
+    said = refusal(url, Database(f"sqlite:///{broken}"), "SELECT 1")
+    assert said.startswith(f"{broken} is not a SQLite database")
+    said = refusal(url, Database(f"sqlite:///{other}"), "PRAGMA query_only = 1", "CREATE TABLE t (n int)")
+    assert said.startswith(f"{other} cannot be opened for writing")
+    said = refusal(url, Database("postgresql://winnow@127.0.0.1:9/mail"), "SELECT 1")
+    assert said.startswith("No server answers at 127.0.0.1:9")
+
+
+def test_of_two_servers_the_one_that_refused_is_named(postgresql_url: str) -> None:
+    elsewhere = "postgresql://winnow@db.example.org/another"
+    said = refusal(elsewhere, Database(postgresql_url), "SET statement_timeout = 1", "SELECT pg_sleep(10)")
+    assert said.startswith(f"A statement on the database {make_url(postgresql_url).database!r} took too long")
 
 
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:

@@ -63,6 +63,14 @@ def test_an_index_stays_in_its_folder_and_with_safetensors(folder, part):
     assert "names what is no safetensors file beside it" in refused(folder)
 
 
+def test_weights_that_the_configuration_names_are_refused(folder):
+    (folder / "other.safetensors").write_bytes(b"another model")
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"transformers_weights": "other.safetensors"}))
+    assert "config.json names other weights (transformers_weights)" in refused(folder)
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"transformers_weights": None}))
+    check_folder("hf:tiny", folder, "text")
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_code_that_comes_with_a_model_is_refused(folder, file):
     content = json.loads((folder / file).read_text())

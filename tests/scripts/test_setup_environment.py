@@ -152,7 +152,7 @@ def test_a_machine_without_python_is_told_so(tmp_path):
     assert answer.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("required", "code"), [("", 0), ("all", 1)])
+@pytest.mark.parametrize(("required", "code"), [("", 0), ("1", 0), ("all", 1)])
 def test_what_could_not_be_run_is_said_last_and_fails_where_all_is_required(tmp_path, required, code):
     shutil.copy(ROOT / "conftest.py", tmp_path)
     (tmp_path / "test_it.py").write_text(
@@ -167,4 +167,6 @@ def test_what_could_not_be_run_is_said_last_and_fails_where_all_is_required(tmp_
         check=False,
     )
     assert answer.returncode == code
+    called = " (and all are required: this is a failure)" if code else ""
+    assert answer.stdout.splitlines()[-2] == f"could not be run: 1{called}"
     assert answer.stdout.splitlines()[-1] == "  test_it.py::test_two: no browser here"

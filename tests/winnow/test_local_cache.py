@@ -6,7 +6,9 @@ import fcntl
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -59,6 +61,22 @@ def test_what_was_not_used_for_longest_goes_first(cache: LocalCache, tmp_path: P
         pass  # used again: now b is the oldest
     use(cache, place / "c", 40)
     assert names(place) == ["a", "c"]
+
+
+def test_two_files_of_the_same_name_are_fetched_side_by_side(cache: LocalCache, tmp_path: Path) -> None:
+    models = [tmp_path / "storage" / "projects" / str(n) / "students" / "9-1" / "model.onnx" for n in (1, 7)]
+    both = threading.Barrier(2, timeout=10)
+
+    def fetch(part: Path) -> None:
+        both.wait()  # broken where one has to wait for the other
+        part.write_bytes(b"m" * 8)
+
+    def hold(path: Path) -> bytes:
+        with cache.held(path, 8, fetch) as file:
+            return file.read_bytes()
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(hold, models)) == [b"m" * 8] * 2
 
 
 def test_files_and_features_share_the_bound(cache: LocalCache, tmp_path: Path) -> None:

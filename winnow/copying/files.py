@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,27 @@ def sweep_unfinished(target: Connection, storage: Storage) -> list[int]:
     return swept
 
 
+def missing_file(storage: Storage, project_id: int, needed: Iterable[Needed]) -> str | None:
+    """A file or folder of a project that is required and not in ``storage``; None where all are there."""
+    folders = folders_of(project_id)
+    there = sorted(path for folder in folders for path in storage.list(folder))
+    for one in needed:
+        begin = f"{one.path}/" if one.folder else one.path
+        place = bisect_left(there, begin)
+        found = place < len(there) and (there[place].startswith(begin) if one.folder else there[place] == begin)
+        if one.required and not found and one.path.startswith(tuple(f"{folder}/" for folder in folders)):
+            return one.path
+    return None
+
+
+def not_there(path: str) -> CopyRefused:
+    """The refusal for a file that the source's storage does not have."""
+    return CopyRefused(
+        f"{path} is not in the source's storage. Is that the right one (--from-storage)? If a server is at work on the "
+        "source, it has just done with that file: run the copy again."
+    )
+
+
 @dataclass
 class CopiedFiles:
     """How many files came, and their bytes."""
@@ -138,10 +160,7 @@ class FileCopy:
                 self._copy(file)
         except FileNotFoundError:
             if needed.required:
-                raise CopyRefused(
-                    f"{needed.path} is not in the source's storage. Is that the right one (--from-storage)? If a "
-                    "server is at work on the source, it has just done with that file: run the copy again."
-                ) from None
+                raise not_there(needed.path) from None
 
     def _copy(self, file: str) -> None:
         new = self._carrier.path(file)

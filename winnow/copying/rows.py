@@ -53,7 +53,7 @@ def number_rows(source: Connection, target: Connection, project_id: int, *, keep
 
 
 def ids_for(target: Connection, name: str, old: Sequence[int], *, keep: bool) -> Iterable[int]:
-    """Ids for rows that had the ids ``old``, ascending: the same with ``keep``, unless one is taken."""
+    """Ids for rows that had the ids ``old``, ascending: the same with ``keep``, unless one is or was taken."""
     if not old or not keep or _taken(target, name, old):
         return new_ids(target, name, len(old))
     if target.dialect.name == "postgresql":
@@ -66,10 +66,15 @@ def ids_for(target: Connection, name: str, old: Sequence[int], *, keep: bool) ->
 
 
 def _taken(target: Connection, name: str, old: Sequence[int]) -> bool:
-    ids = table(name).c.id
-    among = select(ids).where(ids.between(old[0], old[-1]))
-    found = target.execute(among, execution_options={"yield_per": 10_000}).scalars()
-    return any(old[bisect_left(old, row_id)] == row_id for row_id in found)
+    columns = [table(name).c.id]
+    if name == "projects":  # a purge leaves the audit trail, which names the project, and so do copies of its files
+        columns.append(table("audit").c.project_id)
+    for ids in columns:
+        among = select(ids).distinct().where(ids.between(old[0], old[-1]))
+        with target.execute(among, execution_options={"yield_per": 10_000}) as found:
+            if any(old[bisect_left(old, row_id)] == row_id for row_id in found.scalars()):
+                return True
+    return False
 
 
 def new_ids(target: Connection, name: str, count: int) -> Iterable[int]:

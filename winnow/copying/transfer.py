@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from winnow import audit
 from winnow.copying.carrier import Carrier, CopyRefused
 from winnow.copying.comparison import Difference, differences
-from winnow.copying.files import CopiedFiles, FileCopy, needed_files, sweep_unfinished
+from winnow.copying.files import CopiedFiles, FileCopy, missing_file, needed_files, not_there, sweep_unfinished
 from winnow.copying.people import People, all_people, bring_people, has_accounts
 from winnow.copying.plan import PLAN, carried, table
 from winnow.copying.rows import (
@@ -90,14 +90,21 @@ def list_projects(source: Connection) -> list[ProjectRow]:
     return [ProjectRow(row.id, row.name, row.archived_at is not None) for row in found]
 
 
+def _identities(connection: Connection) -> set[tuple[int, str]]:
+    """Which projects there are, and under which numbers: ``order_key`` is a project's own, wherever it goes."""
+    rows = table("projects")
+    return {(row.id, row.order_key) for row in connection.execute(select(rows.c.id, rows.c.order_key))}
+
+
 @dataclass
 class Transfer:
     """Copies projects from ``source`` (a :func:`snapshot`) to ``target``, and their files along.
 
     ``everybody`` brings all accounts, also those who appear in no project. ``again`` copies what has been copied
-    before. Where there was no project at the target when :meth:`prepare` looked, ids stay what they are: pages that
-    are open, addresses and files that name them remain right. Where nobody had an account, owners and admins stay what
-    they are.
+    before. Where there was no project at the target when :meth:`prepare` looked, or only ones that came from here with
+    their ids, ids stay what they are: pages that are open, addresses and files that name them remain right. A project
+    whose number another one had before it was purged gets new ones. Where nobody had an account, owners and admins stay
+    what they are.
     """
 
     source: Connection
@@ -111,7 +118,7 @@ class Transfer:
     keep_ids: bool = field(default=False, init=False)
 
     def prepare(self, project_ids: Sequence[int]) -> None:
-        """Look, before anything is copied, whether all of these can be.
+        """Look, before anything is copied, whether all of these can be, with their files.
 
         Raises:
             CopyRefused: one cannot.
@@ -119,9 +126,13 @@ class Transfer:
         with self.target.read() as session:
             connection = connection_of(session)
             self.keep_roles = not has_accounts(connection)
-            self.keep_ids = not list_projects(connection)
+            self.keep_ids = _identities(connection) <= _identities(self.source)
             for project_id in project_ids:
-                self._checked(connection, project_id)
+                row = self._checked(connection, project_id)
+                needed = needed_files(self.source, project_id, self._superfluous_jobs(project_id))
+                path = missing_file(self.source_storage, project_id, needed)
+                if path is not None:
+                    raise CopyRefused(f"Of the project {row['name']!r}: {not_there(path).detail}")
 
     def copy(self, project_id: int) -> CopiedProject:
         """Copy one project, in one transaction of the target that commits once everything was read back and compared.
@@ -178,7 +189,8 @@ class Transfer:
         (project,) = ids_for(target, "projects", [old], keep=self.keep_ids)
         superfluous = self._superfluous_jobs(old)
         carrier = Carrier(old, project, people.ids, superfluous, utcnow())
-        carrier.ids = number_rows(self.source, target, old, keep=self.keep_ids)
+        # Without the project's own number nothing that names its rows remains right.
+        carrier.ids = number_rows(self.source, target, old, keep=project == old and self.keep_ids)
         return CopiedProject(row["name"], old, project, people=people, canceled_jobs=len(superfluous)), carrier
 
     def _superfluous_jobs(self, project_id: int) -> frozenset[int]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from winnow.errors import Unavailable
 
@@ -74,21 +74,32 @@ def check_server(connection: Connection) -> None:
 
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Turn what the database or its driver refuses into :class:`DatabaseRefused`."""
+    """Turn what the database or its driver refuses into :class:`DatabaseRefused`.
+
+    Where another database is used within the block, its errors are told of that one.
+    """
     try:
+        scheme = make_url(url).drivername
+        if scheme not in _SCHEMES:
+            raise DatabaseRefused(f"There is no database driver for {scheme!r}: {_FORMS}.")
         yield
-    except NoSuchModuleError:
-        scheme = url.partition("://")[0]
-        raise DatabaseRefused(f"There is no database driver for {scheme!r}: {_FORMS}.") from None
     except ArgumentError:
         raise DatabaseRefused(f"The database URL cannot be read: {_FORMS}.") from None
     except DBAPIError as error:
-        line = _explanation(make_url(url), error)
+        line = _explanation(getattr(error.orig, _ORIGIN, None) or make_url(url), error)
         if line is None:
             raise
         raise DatabaseRefused(line, lasting=not _PASSES.search(line)) from error
 
 
+def note_origin(context: ExceptionContext) -> None:
+    """Write on a driver's error which database it is of (a listener of engines): the error itself does not say."""
+    if context.engine is not None:
+        setattr(context.original_exception, _ORIGIN, context.engine.url)
+
+
+_ORIGIN = "winnow_database"
+_SCHEMES = ("sqlite", "sqlite+pysqlite", "postgresql", "postgres", "postgresql+psycopg")
 _FORMS = "use sqlite:////FOLDER/FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
 
 
@@ -105,7 +116,9 @@ def _explanation(url: URL, error: DBAPIError) -> str | None:
     if url.get_backend_name() == "sqlite":
         return _about_sqlite(url, str(error.orig))
     state = getattr(error.orig, "sqlstate", None)
-    return _about_state(url, state) if state else _about_connecting(url, str(error.orig))
+    if not state:
+        return _about_connecting(url, str(error.orig))
+    return _about_state(url, state, next(iter(str(error.orig).splitlines()), ""))
 
 
 def _about_sqlite(url: URL, said: str) -> str | None:
@@ -118,10 +131,12 @@ def _about_sqlite(url: URL, said: str) -> str | None:
         return f"{file} cannot be opened for writing ({said}): check the path and its permissions."
     if "full" in said:
         return f"The disk that holds {file} is full: make room, then retry."
+    if "already exists" in said:
+        return f"{file} holds tables of another program ({said}): give another file."
     return None
 
 
-def _about_state(url: URL, state: str) -> str | None:
+def _about_state(url: URL, state: str, said: str) -> str | None:
     name = url.database
     if state == "55P03":
         return (
@@ -135,6 +150,8 @@ def _about_state(url: URL, state: str) -> str | None:
             f"The user {url.username!r} may not do that in the database {name!r}: make it the owner "
             f"(ALTER DATABASE … OWNER TO …), or grant it CREATE on the schema public."
         )
+    if state == "42P07":
+        return f"The database {name!r} holds tables of another program ({said}): make another one, and use that."
     if state == "53100":
         return f"The disk of the server at {_place(url)} is full: make room, then retry."
     if state.startswith(("08", "57P")):

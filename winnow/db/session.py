@@ -19,6 +19,8 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from winnow.db.server import note_origin
+
 _WRITE = "winnow_write"
 _HOOKS = "after_commit_hooks"
 _CONNECTION = "write_connection"
@@ -58,6 +60,7 @@ def make_engine(url: str, *, pool_size: int = 16) -> Engine:
         # Not what the server has as its default: whoever waited for a lock must see what was committed meanwhile.
         level = "READ COMMITTED"
         engine = create_engine(parsed, hide_parameters=True, isolation_level=level, connect_args=connect, **pool)
+        event.listen(engine, "handle_error", note_origin)
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", _ask_the_rested)
         return engine
@@ -69,6 +72,7 @@ def make_engine(url: str, *, pool_size: int = 16) -> Engine:
         **pool,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000, "isolation_level": None},
     )
+    event.listen(engine, "handle_error", note_origin)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine

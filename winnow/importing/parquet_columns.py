@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,7 @@ Convert = Callable[[Any], Cells]
 
 
 class Columns:
-    """Which column is what: by the mapping, else by name. Other columns of single values go to meta.
+    """Which column is what: by the mapping, else by name and type. Other columns of single values go to meta.
 
     ``fields`` gives the column of each field; ``paths`` names what must be read, of a struct with an image only the
     bytes.
@@ -58,7 +59,7 @@ class Columns:
         self._classes = class_names(schema.metadata or {})
         self.paths: list[str] = []
         self._convert: dict[str, tuple[str, Convert]] = {}
-        self.fields = self._assign(options)
+        self.fields = self._assign(options, schema)
         for field, column in self.fields.items():
             if field in ("label", "labels") and not options.use_labels:
                 continue
@@ -69,7 +70,7 @@ class Columns:
         self._others = [name for name in self._names if name not in taken and _is_single(schema.field(name).type)]
         self.paths.extend(self._others)
 
-    def _assign(self, options: Options) -> dict[str, str]:
+    def _assign(self, options: Options, schema: Any) -> dict[str, str]:
         fields: dict[str, str] = {}
         for field, column in options.mapping.items():
             if column not in self._names:
@@ -81,7 +82,8 @@ class Columns:
             if field in fields or (field in CONTENT_OF_TASK.values() and field != content):
                 continue
             free = (lowered[name] for name in known if name in lowered and lowered[name] not in fields.values())
-            found = next(free, None)
+            # Beside the item itself, a name alone says little: an id may be a UUID, a target a list of numbers.
+            found = next((name for name in free if field == content or fits(field, schema.field(name).type)), None)
             if found is not None:
                 fields[field] = found
         if content not in fields:
@@ -97,8 +99,8 @@ class Columns:
         return ", ".join(repr(name[:100]) for name in self._names[:_NAMED]) or "none"
 
     def _converter(self, field: str, column: str, kind: Any) -> Convert:
-        accepted, convert, what = _FIELDS[field]
-        if not types.is_null(kind) and not accepted(kind):
+        _, convert, what = _FIELDS[field]
+        if not fits(field, kind):
             raise Invalid(f"The column {column[:100]!r} holds {str(kind)[:100]}; as {field} it must hold {what}.")
         names = self._classes.get(column)
         if names is None or field not in ("label", "labels"):
@@ -126,6 +128,12 @@ class Columns:
             yield row if wrong is None else wrong
 
 
+def fits(field: str, kind: Any) -> bool:
+    """Whether a column of the type ``kind`` can be the ``field``."""
+    kind = _value_type(kind)
+    return bool(types.is_null(kind)) or _FIELDS[field][0](kind)
+
+
 def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     """The names of the classes that whole numbers in a column stand for, where a Hugging Face data set says them."""
     try:
@@ -148,10 +156,12 @@ def _named(value: Any, names: Sequence[str]) -> Any:
 
 
 def _all_named(values: Any, names: Sequence[str]) -> Any:
-    if not isinstance(values, list):
-        return values
-    found = [_named(value, names) for value in values]
-    return next((value for value in found if isinstance(value, Unreadable)), found)
+    return _readable([_named(value, names) for value in values]) if isinstance(values, list) else values
+
+
+def _readable(values: Cells) -> Any:
+    """The values of one cell, or the reason why one of them has none."""
+    return next((value for value in values if isinstance(value, Unreadable)), values)
 
 
 def _value_type(kind: Any) -> Any:
@@ -180,6 +190,10 @@ def _is_number(kind: Any) -> bool:
     return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
+def _is_key(kind: Any) -> bool:
+    return _is_text(kind) or _is_number(kind)
+
+
 def _is_list(kind: Any) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
@@ -196,7 +210,7 @@ def _is_features(kind: Any) -> bool:
 
 
 def _is_name(kind: Any) -> bool:
-    return _is_text(kind) or _is_number(kind) or bool(types.is_boolean(kind))
+    return _is_key(kind) or bool(types.is_boolean(kind))
 
 
 def _is_names(kind: Any) -> bool:
@@ -256,11 +270,17 @@ def _features(array: Any) -> Cells:
 
 
 def _names(array: Any) -> Cells:
-    """Strings and whole numbers; a column of whole numbers with gaps comes as floats."""
-    return [_whole(value) for value in _values(array)]
+    """Strings and whole numbers; a column of whole numbers with gaps comes as floats, True and False as their names."""
+    return [_name(value) for value in _values(array)]
 
 
-def _whole(value: Any) -> Any:
+def _name_lists(array: Any) -> Cells:
+    return [_readable(list(map(_name, cell))) if isinstance(cell, list) else cell for cell in _values(array)]
+
+
+def _name(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value)
     if not isinstance(value, float):
         return value
     if value != value:
@@ -303,11 +323,20 @@ def _plain(value: Any) -> Any:
 
 
 def _singles(array: Any) -> Cells:
-    return _values(array if _is_name(array.type) else array.cast(pa.string()))
+    if _is_name(array.type):
+        return _values(array)
+    try:
+        return _values(array.cast(pa.string()))
+    except pa.ArrowInvalid:
+        if not types.is_timestamp(array.type):
+            raise
+        return _values(array.cast(pa.timestamp(array.type.unit, "UTC")).cast(pa.string()))  # its zone is not known here
 
 
 def _says_something(value: Any) -> bool:
-    return value is not None and value != "" and value == value and not isinstance(value, Unreadable)
+    if isinstance(value, float):
+        return math.isfinite(value)  # JSON has no other numbers
+    return value is not None and value != "" and not isinstance(value, Unreadable)
 
 
 _FIELDS: dict[str, tuple[Callable[[Any], bool], Convert, str]] = {
@@ -315,8 +344,8 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], Convert, str]] = {
     "image": (_is_image, _images, "the bytes of image files, base64, or a struct with bytes"),
     "features": (_is_features, _features, "lists of numbers"),
     "label": (_is_name, _names, "strings or whole numbers"),
-    "labels": (_is_names, _values, "lists of strings"),
-    "key": (_is_name, _names, "strings or whole numbers"),
+    "labels": (_is_names, _name_lists, "lists of strings"),
+    "key": (_is_key, _names, "strings or whole numbers"),
     "split": (_is_text, _values, "strings"),
     "meta": (_is_meta, _metas, "structs, maps or JSON"),
 }

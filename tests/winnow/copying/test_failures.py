@@ -83,6 +83,31 @@ def test_a_file_that_is_missing_is_named_and_nothing_is_kept(ends):
     assert nothing_is_there(ends)
 
 
+def test_a_file_that_is_missing_is_noticed_before_anything_is_written(ends):
+    shard = everything(ends.source, ends.sample.project_id)["feature_shards"][0]["path"]
+    student = everything(ends.source, ends.sample.project_id)["students"][0]["path"]
+    kept = {path: ends.from_storage.get_bytes(path) for path in ends.from_storage.list()}
+    for lost in (shard, student, ends.sample.upload):
+        ends.from_storage.delete(lost)
+        with snapshot(ends.source) as seen:
+            transfer = Transfer(seen, ends.target, ends.from_storage, ends.to_storage)
+            with pytest.raises(CopyRefused, match=f"Of the project 'mail': {lost} is not in the source's storage"):
+                transfer.prepare([1, ends.sample.project_id])
+        for path, data in kept.items():
+            ends.from_storage.put_bytes(data, path)
+    assert nothing_is_there(ends)
+
+
+def test_a_file_that_goes_while_it_is_copied_is_named_and_nothing_is_kept(ends):
+    with snapshot(ends.source) as seen:
+        transfer = Transfer(seen, ends.target, ends.from_storage, ends.to_storage)
+        transfer.prepare([ends.sample.project_id])
+        ends.from_storage.delete(ends.sample.upload)
+        with pytest.raises(CopyRefused, match=f"^{ends.sample.upload} is not in the source's storage.*run the copy"):
+            transfer.copy(ends.sample.project_id)
+    assert nothing_is_there(ends)
+
+
 def test_a_file_that_comes_to_be_another_is_found_and_nothing_is_kept(ends, monkeypatch):
     whole = type(ends.to_storage).open
 

@@ -19,6 +19,7 @@ from winnow.db.session import Database
 from winnow.db.tables import Job, User
 from winnow.label_rows import stream_labels
 from winnow.pool import get_content
+from winnow.purge import purge_project
 
 POINTS_TO = {  # said once more, and not taken from the plan that is tested
     "item_id": "items",
@@ -196,6 +197,51 @@ def test_in_a_target_without_projects_ids_stay_what_they_are_and_new_rows_come_a
     other_projects(ends.target, 2)
     assert described(ends.target, 4)["projects"][0]["name"] == "other 0"
     assert min(row["id"] for row in everything(ends.target, 4)["items"]) > max(row["id"] for row in after["items"])
+
+
+def test_a_project_that_was_purged_at_the_target_comes_again_under_a_number_that_nobody_had(ends):
+    before = as_copied(described(ends.source, ends.sample.project_id))
+    first = ends.copy()
+    assert first.id == ends.sample.project_id == 3
+    used = {name: {row["id"] for row in everything(ends.target, 3)[name]} for name in NUMBERED}
+    left = audit_actions(ends.target, 3)
+    purge_project(ends.target, ends.to_storage, 3)
+    second = ends.copy()
+    assert second.id > 3
+    assert without_the_note(described(ends.target, second.id)) == before
+    again = everything(ends.target, second.id)
+    assert {name: used[name] & {row["id"] for row in again[name]} for name in NUMBERED} == {n: set() for n in NUMBERED}
+    assert audit_actions(ends.target, 3) == left
+    assert {path.split("/")[1] for path in ends.to_storage.list()} == {str(second.id)}
+
+
+def test_a_purged_project_that_had_the_number_does_not_stand_in_the_way(ends):
+    other_projects(ends.target, 3)
+    for n in (1, 2, 3):
+        purge_project(ends.target, ends.to_storage, n)
+    with snapshot(ends.source) as seen:
+        transfer = Transfer(seen, ends.target, ends.from_storage, ends.to_storage)
+        transfer.prepare([1, 2, 3])
+        assert [transfer.copy(n).id for n in (1, 2, 3)] == [4, 5, 6]
+    assert audit_actions(ends.target, 4) == ["project.create", "project.copy"]
+
+
+def test_the_rest_of_a_copy_that_did_not_end_keeps_its_ids_too(ends):
+    before = everything(ends.source, ends.sample.project_id)
+    with snapshot(ends.source) as seen:
+        transfer = Transfer(seen, ends.target, ends.from_storage, ends.to_storage)
+        transfer.prepare([1])
+        transfer.copy(1)
+    copied = ends.copy()
+    assert copied.id == ends.sample.project_id
+    after = everything(ends.target, copied.id)
+    assert [row["id"] for row in after["items"]] == [row["id"] for row in before["items"]]
+    with ends.target.write() as session:
+        session.execute(text("UPDATE projects SET order_key = 'another' WHERE id = 1"))
+    with snapshot(ends.source) as seen:
+        transfer = Transfer(seen, ends.target, ends.from_storage, ends.to_storage)
+        transfer.prepare([2])
+        assert transfer.copy(2).id > copied.id
 
 
 def test_projects_that_lie_among_each_other_all_keep_their_ids(ends):

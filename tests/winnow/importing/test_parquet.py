@@ -170,6 +170,37 @@ def test_labels_may_be_strings_numbers_with_gaps_or_lists() -> None:
     assert rows == [{"text": word} for word in text]
 
 
+def test_true_and_false_are_classes_of_that_name(database: Database, settings: Settings, storage: Storage) -> None:
+    pool = Pool.make(database, settings, classes=("True", "False"))
+    importer = Importer(pool, storage)
+    several = pa.array([None, None, None, [False], []], pa.list_(pa.bool_()))
+    columns = {"text": ["a", "b", "c", "d", "e"], "label": [True, False, None, None, None], "labels": several}
+    job_id = importer.ask(written(columns), "in.parquet")
+    importer.run(importer.attempt(job_id))
+    result = importer.job(job_id).result
+    assert result is not None
+    assert (result["created"], result["rejected"]) == (5, 0)
+    labels = {row.item_id: row.value for row in pool.labels()}
+    assert [labels.get(item.id) for item in pool.items()] == ["True", "False", None, "False", None]
+
+
+def test_whole_numbers_in_a_list_may_be_floats() -> None:
+    rows = decode(written({"text": ["a", "b"], "labels": [[3.0], [1.5]]}))
+    assert [row["labels"] for row in kept(rows)] == [[3]]
+    assert errors(rows) == [(2, "labels: 1.5 is neither a name nor a whole number.")]
+
+
+def test_a_number_that_json_does_not_have_is_left_out_of_meta() -> None:
+    data = written({"text": ["a", "b", "c", "d"], "x": [float("inf"), float("-inf"), float("nan"), 0.0]})
+    assert kept(decode(data)) == [{"text": "a"}, {"text": "b"}, {"text": "c"}, {"text": "d", "meta": {"x": 0.0}}]
+
+
+def test_times_in_a_zone_that_is_not_known_here_are_told_in_utc() -> None:
+    when = pa.array([1_714_978_800_000_000, None], pa.timestamp("us", "Atlantis/Poseidonis"))
+    rows = kept(decode(written({"text": ["a", "b"], "when": when})))
+    assert rows == [{"text": "a", "meta": {"when": "2024-05-06 07:00:00.000000Z"}}, {"text": "b"}]
+
+
 def test_numbers_of_a_hugging_face_data_set_stand_for_its_class_names() -> None:
     features = {
         "text": {"dtype": "string", "_type": "Value"},
@@ -217,12 +248,30 @@ def test_columns_are_mapped_by_name() -> None:
         ({"text": [["a"]]}, "as text it must hold strings"),
         ({"text": ["a"], "label": [{"a": 1}]}, "as label it must hold strings or whole numbers"),
         ({"text": ["a"], "labels": ["spam"]}, "as labels it must hold lists of strings"),
+        ({"text": ["a"], "key": [True]}, "as key it must hold strings or whole numbers"),
         ({"text": ["a"], "meta": [[1]]}, "as meta it must hold structs, maps or JSON"),
         ({"text": ["a"], "split": [1]}, "as split it must hold strings"),
     ],
 )
-def test_a_column_of_the_wrong_type_is_named(columns: dict[str, Any], says: str) -> None:
-    assert says in refused(written(columns))
+def test_a_column_of_the_wrong_type_is_named_where_it_was_asked_for(columns: dict[str, Any], says: str) -> None:
+    mapping = {name: name for name in columns if name != "text"}
+    assert says in refused(written(columns), mapping=mapping)
+
+
+def test_a_column_whose_name_is_known_is_not_taken_for_what_its_type_cannot_be() -> None:
+    day = datetime.date(2024, 5, 6)
+    columns = {
+        "text": ["a"],
+        "id": pa.array([b"0123456789abcdef"], pa.binary(16)),
+        "target": [[0.5, 1.0]],
+        "category": [{"id": 1}],
+        "split": [3],
+        "meta": [[1, 2]],
+    }
+    assert kept(decode(written(columns))) == [{"text": "a", "meta": {"split": 3}}]
+    assert kept(decode(written({"text": ["a"], "id": [day]}))) == [{"text": "a", "meta": {"id": "2024-05-06"}}]
+    second = {"text": ["a"], "label": [[1]], "category": ["spam"], "key": [True], "id": ["k"]}
+    assert kept(decode(written(second))) == [{"text": "a", "label": "spam", "key": "k", "meta": {"key": True}}]
 
 
 def test_a_string_that_is_none_costs_its_row_only() -> None:
