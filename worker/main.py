@@ -20,7 +20,6 @@ from winnow import jobs, workers
 from winnow.db.clock import database_time
 from winnow.db.outage import outages_ignored
 from winnow.db.session import Database
-from winnow.forking import no_fork
 from winnow.hints import BULK_QUEUE, ROUNDS_QUEUE
 from winnow.settings import Settings
 from winnow.storage import Storage
@@ -57,7 +56,7 @@ class _Worker:
         self._bell = Bell()
         self._seen_at = 0.0
         self._children: set[int] = set()
-        self._database = Database(settings.resolved_database_url, pool_size=0)  # see winnow.forking
+        self._database = Database(settings.resolved_database_url, pool_size=0, forks=True)
         self._controller: Any = None
         self._start_loop: Callable[[], None] = lambda: None
 
@@ -143,7 +142,7 @@ class _Worker:
         for pid in gone:
             with suppress(ChildProcessError):  # the pool may have been faster
                 os.waitpid(pid, 0)
-        with outages_ignored(), no_fork(), self._database.write() as session:  # else the reaper misses them soon
+        with outages_ignored(), self._database.write() as session:  # else the reaper misses them soon
             for pid in dead:
                 jobs.release_worker(session, workers.worker_name(child=pid))
             jobs.release_worker(session, self._name, died=False)
@@ -152,12 +151,12 @@ class _Worker:
 
     def _busy(self) -> bool:
         busy = True  # while nobody can tell
-        with outages_ignored(), no_fork(), self._database.read() as session:
+        with outages_ignored(), self._database.read() as session:
             busy = bool(jobs.held_by(session, self._name))
         return busy
 
     def _give_back(self) -> None:
-        with outages_ignored(), no_fork(), self._database.write() as session:
+        with outages_ignored(), self._database.write() as session:
             jobs.release_worker(session, self._name, died=False)
             workers.forget_worker(session, self._name)
 
