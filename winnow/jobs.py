@@ -28,7 +28,7 @@ from winnow.workers import is_gone
 YIELD_AFTER = timedelta(seconds=0.2)
 
 WAITING: ColumnElement[bool] = or_(Job.state == "queued", and_(Job.state == "running", Job.lease_until.is_(None)))
-#: The worker of a job that ended, but not by whoever worked on it: attempts that died may have left files.
+#: The worker of a job that ended: where it has none any more, attempts that died may have left files all the same.
 _TO_BE_SWEPT = func.coalesce(Job.worker, "unswept")
 
 
@@ -165,9 +165,12 @@ def claim(session: Session, job_id: int, worker: str, settings: Settings, kind: 
 
 
 def heartbeat(session: Session, job_id: int, attempt: int, settings: Settings, **changes: Any) -> bool:
-    """Renew the lease of an attempt (and write ``changes``); False when it is not running any more."""
+    """Renew the lease of an attempt (and write ``changes``); False when it is not running any more.
+
+    One that was given back waits for whoever claims it: with its lease renewed it would wait for nobody.
+    """
     until = database_time(session) + timedelta(seconds=settings.job_lease_seconds)
-    return _change(session, _mine(job_id, attempt), lease_until=until, **changes) == 1
+    return _change(session, _alive(job_id, attempt), lease_until=until, **changes) == 1
 
 
 def finish(session: Session, job_id: int, attempt: int, result: dict[str, Any]) -> None:
@@ -196,7 +199,7 @@ def has_published(session: Session, job_id: int, attempt: int) -> bool:
 
 
 def _end(session: Session, job_id: int, attempt: int, **values: Any) -> None:
-    ended = {"lease_until": None, "finished_at": database_time(session), **values}
+    ended = {"lease_until": None, "worker": _TO_BE_SWEPT, "finished_at": database_time(session), **values}
     if not _change(session, _mine(job_id, attempt), **ended):
         raise LostJob(f"Attempt {attempt} of job {job_id} is not running any more.")
     job = get_job(session, job_id)
@@ -205,6 +208,10 @@ def _end(session: Session, job_id: int, attempt: int, **values: Any) -> None:
 
 def _mine(job_id: int, attempt: int) -> list[ColumnElement[bool]]:
     return [Job.id == job_id, Job.attempt == attempt, Job.state == "running"]
+
+
+def _alive(job_id: int, attempt: int) -> list[ColumnElement[bool]]:
+    return [*_mine(job_id, attempt), Job.lease_until.is_not(None)]
 
 
 def _change(session: Session, where: list[ColumnElement[bool]], **values: Any) -> int:
@@ -252,7 +259,7 @@ def release_lost(session: Session, now: datetime, *, by_lease: bool = True) -> l
     # Looked at again under their locks: another reaper may have been first, and another attempt may live by now.
     locked = _HELD.where(Job.id.in_(candidates)).order_by(Job.id).with_for_update(skip_locked=True)
     lost = [row.id for row in session.execute(locked).all() if _is_lost(row, now, by_lease)] if candidates else []
-    return _give_up(session, [Job.lease_until.is_not(None)], lost)
+    return _give_up(session, [Job.id.in_(lost)], deaths=1) if lost else []
 
 
 def _is_lost(row: Any, now: datetime, by_lease: bool) -> bool:
@@ -264,26 +271,33 @@ def release_worker(session: Session, name: str, *, died: bool = True) -> list[in
 
     ``name`` is :func:`winnow.workers.worker_name` of its process.
     """
-    return _give_up(session, [Job.lease_until.is_not(None)], held_by(session, name), deaths=int(died))
+    # One statement: between a look and a change another reaper may release a job, and a worker that lives claim it.
+    return _give_up(session, [_belongs_to(name)], deaths=int(died))
 
 
 def held_by(session: Session, name: str) -> list[int]:
     """The ids of the jobs that a worker, or a child of it, is doing."""
-    theirs = or_(Job.worker == name, Job.worker.startswith(f"{name}:", autoescape=True))
-    return list(session.scalars(select(Job.id).where(Job.state == "running", Job.lease_until.is_not(None), theirs)))
+    held = select(Job.id).where(Job.state == "running", Job.lease_until.is_not(None), _belongs_to(name))
+    return list(session.scalars(held))
 
 
-def _give_up(session: Session, still: list[ColumnElement[bool]], ids: list[int], deaths: int = 1) -> list[int]:
-    if ids:
-        _change(
-            session,
-            [Job.id.in_(ids), Job.state == "running", *still],
+def _belongs_to(name: str) -> ColumnElement[bool]:
+    return or_(Job.worker == name, Job.worker.startswith(f"{name}:", autoescape=True))
+
+
+def _give_up(session: Session, where: list[ColumnElement[bool]], deaths: int) -> list[int]:
+    given = (
+        update(Job)
+        .where(Job.state == "running", Job.lease_until.is_not(None), *where)
+        .values(
             lease_until=None,
             worker=None,
             deaths=Job.deaths + deaths,
             message="its worker is gone; it will be taken up again",
         )
-    return ids
+        .returning(Job.id)
+    )
+    return sorted(session.scalars(given, execution_options={"synchronize_session": False}))
 
 
 def startable(session: Session, limit: int = 100) -> list[tuple[str, int]]:
@@ -379,7 +393,7 @@ class JobContext:
         if not self.lost and time.monotonic() - self._looked_at >= 0.5:
             self._looked_at = time.monotonic()
             with outages_ignored(), self.database.read() as session:
-                self.lost = session.scalar(select(Job.id).where(*_mine(self.job_id, self.attempt))) is None
+                self.lost = session.scalar(select(Job.id).where(*_alive(self.job_id, self.attempt))) is None
         return self.lost or self._stopping()
 
     def should_yield(self) -> bool:

@@ -56,7 +56,7 @@ def sweep(
 
 
 def sweep_job(database: Database, storage: Storage, job_id: int) -> list[str]:
-    """Delete what an ended job left: its scratch files, and files of its attempts that no row points to."""
+    """Delete what an ended job left: its upload, scratch files, and files of its attempts that no row points to."""
     deleted: list[str] = []
     with database.read() as session:
         job = session.get(Job, job_id)
@@ -75,6 +75,10 @@ def sweep_job(database: Database, storage: Storage, job_id: int) -> list[str]:
         scratch = folder(job.project_id, "scratch", job.id, attempt)
         deleted += storage.list(scratch)
         storage.delete(scratch)
+    upload = job.payload.get("path") if job.kind == "import" else None
+    if upload and storage.exists(upload):
+        storage.delete(upload)
+        deleted.append(upload)
     with database.write() as session:
         jobs.mark_swept(session, [job.id])
     return deleted

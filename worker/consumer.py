@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from celery.worker.consumer import Consumer
-from celery.worker.state import maybe_shutdown
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +28,7 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
         """Connect, however long it takes. A broker that refuses may change its mind, as one does that is starting."""
         began = time.monotonic()
         while not self._connects(conn):
-            pause_until = time.monotonic() + LONGEST_PAUSE_SECONDS
-            while time.monotonic() < pause_until:
-                maybe_shutdown()
-                time.sleep(0.1)
+            time.sleep(LONGEST_PAUSE_SECONDS)
         self.first_connection_attempt = False
         if self._said_at >= began:
             log.warning("broker.reached", after_seconds=round(time.monotonic() - began, 1))
@@ -47,7 +43,6 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
                 interval_start=FIRST_PAUSE_SECONDS,
                 interval_step=FIRST_PAUSE_SECONDS,
                 interval_max=LONGEST_PAUSE_SECONDS,
-                callback=maybe_shutdown,
                 reraise_as_library_errors=False,
             )
         except (*conn.connection_errors, *conn.channel_errors) as error:  # wrong password, no such virtual host

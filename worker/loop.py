@@ -91,7 +91,9 @@ class JobLoop:
                     return
                 kind, job_id = todo[0]
                 outcome = run_job(runtime, kind, job_id, self._body_of(kind))
-                if outcome in ("not waiting", "left"):
+                if outcome == "deferred":  # for a round that waits: one of the refused, if it is not in ``todo``
+                    refused.clear()
+                elif outcome in ("not waiting", "left"):
                     refused.add(job_id)
                 self._on_done(kind, outcome)
         except Exception as error:  # the database is away: the bell will ring when it is back

@@ -20,16 +20,17 @@ from winnow import jobs, workers
 from winnow.db.clock import database_time
 from winnow.db.outage import outages_ignored
 from winnow.db.session import Database
-from winnow.forking import no_fork
 from winnow.hints import BULK_QUEUE, ROUNDS_QUEUE
 from winnow.settings import Settings
 from winnow.storage import Storage
 from worker.flags import Bell, Flag
+from worker.signals import SignalPipe
 
 log = structlog.get_logger(__name__)
 
 SOFT_STOP_SECONDS = 5.0
 SEEN_SECONDS = 5.0
+_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _PR_SET_PDEATHSIG = 1
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -54,10 +55,11 @@ class _Worker:
         self._parent = os.getppid() if die_with_parent else None
         self._name = workers.worker_name()
         self._stopping = Flag()
+        self._signals = SignalPipe()
         self._bell = Bell()
         self._seen_at = 0.0
         self._children: set[int] = set()
-        self._database = Database(settings.resolved_database_url, pool_size=0)  # see winnow.forking
+        self._database = Database(settings.resolved_database_url, pool_size=0, forks=True)
         self._controller: Any = None
         self._start_loop: Callable[[], None] = lambda: None
 
@@ -68,8 +70,10 @@ class _Worker:
         from worker.app import make_celery
         from worker.reaper import Reaper
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             signal.signal(number, self._on_signal)
+        if self._signals.open() & _STOP_SIGNALS:
+            self._on_signal(signal.SIGTERM, None)
         app = make_celery(self._settings, stopping=self._stopping, bell=self._bell)
         worker_process_init.connect(self._on_child, weak=False)
         self._start_loop = lambda: app.winnow_loop().start()
@@ -108,9 +112,7 @@ class _Worker:
 
     def _stop(self) -> None:
         """Wait until the running jobs have paused, for 5 s at most, and end all processes."""
-        from celery.worker import state
-
-        state.should_stop = os.EX_OK
+        # Celery is not told: its main thread would end the processes of the pool, and with them what still runs there.
         deadline = time.monotonic() + SOFT_STOP_SECONDS
         while self._busy() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -124,7 +126,8 @@ class _Worker:
     def _pids(self) -> set[int]:
         """The processes of the pool."""
         pool = getattr(getattr(self._controller, "pool", None), "_pool", None)
-        return {int(process.pid) for process in list(getattr(pool, "_pool", []))}
+        processes = list(getattr(pool, "_pool", []))
+        return {int(process.pid) for process in processes if process.pid is not None}  # None: it is about to start
 
     def _kill_children(self) -> None:
         for pid in self._pids():
@@ -143,21 +146,24 @@ class _Worker:
         for pid in gone:
             with suppress(ChildProcessError):  # the pool may have been faster
                 os.waitpid(pid, 0)
-        with outages_ignored(), no_fork(), self._database.write() as session:  # else the reaper misses them soon
+        with outages_ignored(), self._database.write() as session:  # else the reaper misses them soon
             for pid in dead:
                 jobs.release_worker(session, workers.worker_name(child=pid))
             jobs.release_worker(session, self._name, died=False)
         sys.stdout.flush()
+        if self._stopping():
+            return
+        self._signals.hand_over()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
     def _busy(self) -> bool:
         busy = True  # while nobody can tell
-        with outages_ignored(), no_fork(), self._database.read() as session:
+        with outages_ignored(), self._database.read() as session:
             busy = bool(jobs.held_by(session, self._name))
         return busy
 
     def _give_back(self) -> None:
-        with outages_ignored(), no_fork(), self._database.write() as session:
+        with outages_ignored(), self._database.write() as session:
             jobs.release_worker(session, self._name, died=False)
             workers.forget_worker(session, self._name)
 
@@ -182,6 +188,6 @@ class _Worker:
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         self._start_loop()

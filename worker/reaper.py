@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -27,8 +29,9 @@ class Reaper:
     """A thread that looks, every ``reaper_seconds``, for jobs without a live lease and for jobs that nobody begins.
 
     For the latter it calls the idle processes of its own worker (``call``). It sends no messages: they would pile up at
-    the broker while all are busy, and the broker may be dead. Any number of reapers may run. With a ``storage`` it also
-    purges projects that were archived long ago. ``on_look`` is called each time it looks.
+    the broker while all are busy, and the broker may be dead. Any number of reapers may run. ``on_look`` is called each
+    time it looks, and nothing forks meanwhile. With a ``storage`` it also has what is not needed any more cleared away,
+    now and then, by a thread of its own: that takes as long as the storage does.
     """
 
     def __init__(
@@ -45,7 +48,9 @@ class Reaper:
         self._call = call
         self._storage = storage
         self._on_look = on_look
-        self._purged_at = time.monotonic()
+        self._cleared_at = time.monotonic()
+        self._clearing: threading.Thread | None = None
+        self._looked_at: datetime | None = None
         self._trusts_leases_at = 0.0
         self._over = False
         self._hurry = threading.Event()
@@ -58,7 +63,7 @@ class Reaper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and wait for it."""
+        """End the thread, and wait for it; what clears away may be cut short anywhere, and ends with the process."""
         self._over = True
         self._hurry.set()
         if self._thread is not None:
@@ -71,15 +76,16 @@ class Reaper:
     def _run(self) -> None:
         while not self._over:
             self._quietly(self.run_once)
-            self._quietly(self._on_look)
+            with no_fork():
+                self._quietly(self._on_look)
+            self._clear_now_and_then()
             self._hurry.wait(self._settings.reaper_seconds)
             if not self._over:
                 self._hurry.clear()
 
     def _quietly(self, step: Callable[[], object]) -> None:
         try:
-            with no_fork():
-                step()
+            step()
         except Exception as error:  # a database that is away comes back; the reaper must be there then
             log.warning("reaper.failed", error=str(error).partition("\n")[0])
             if outage_of(error) is not None:
@@ -93,6 +99,7 @@ class Reaper:
         """Look once; returns the ids of the jobs that could start and that nobody does (the first hundred)."""
         with self._database.read() as session:
             now = database_time(session)
+            self._note_look(now)
             by_lease = time.monotonic() >= self._trusts_leases_at
             lost = jobs.lost_jobs(session, now, by_lease=by_lease)
         if lost:
@@ -103,10 +110,27 @@ class Reaper:
             waiting = [job_id for _, job_id in jobs.startable(session)]
         if waiting:
             self._call()
-        if self._storage is not None and time.monotonic() - self._purged_at > PURGE_SECONDS:
-            self._purged_at = time.monotonic()
-            self.clear(self._storage)
         return waiting
+
+    def _note_look(self, now: datetime) -> None:
+        """Looks that are too far apart mean that this machine slept, and everybody on it: their leases ran out too.
+
+        By the database's clock, for the machine's own may have slept as well.
+        """
+        last, self._looked_at = self._looked_at, now
+        longest = self._settings.reaper_seconds + 2 * self._settings.heartbeat_seconds
+        if last is not None and now - last > timedelta(seconds=longest):
+            log.warning("reaper.slept", seconds=round((now - last).total_seconds(), 1))
+            self._distrust_leases()
+
+    def _clear_now_and_then(self) -> None:
+        if self._storage is None or time.monotonic() - self._cleared_at <= PURGE_SECONDS:
+            return
+        if self._clearing is None or not self._clearing.is_alive():
+            self._cleared_at = time.monotonic()
+            clear = partial(self._quietly, partial(self.clear, self._storage))
+            self._clearing = threading.Thread(target=clear, name="winnow-clearing", daemon=True)
+            self._clearing.start()
 
     def clear(self, storage: Storage) -> None:
         """Delete what projects that are to be purged hold, and what processes that died left behind."""

@@ -116,9 +116,13 @@ def test_a_hanging_broker_stops_neither_work_nor_the_end(mortal: Deployment, mor
         assert time.monotonic() - began < PATIENCE_SECONDS, "a request does not wait for a broker"
         mortal.ended(job_id)
         assert not answers()
+        long = mortal.ask("import", gate=str(mortal.gate()), look=2.5)
+        mortal.running(long)
         code, seconds = worker.terminate()
         assert code == 0
-        assert seconds < 10
+        assert seconds < 5
+        assert "outcome=interrupted" in worker.said()
+        assert (mortal.job(long).lease_until, mortal.job(long).deaths) == (None, 0)
     assert answers()
 
 

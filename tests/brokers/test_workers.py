@@ -77,3 +77,34 @@ def test_a_worker_that_stops_gives_its_job_to_another_at_once(deployment: Deploy
     assert deployment.job(job_id).deaths == 0
     gate.touch()
     deployment.ended(job_id)
+
+
+def test_a_job_that_pauses_slowly_is_waited_for_when_its_worker_stops_although_no_message_began_it(
+    deployment: Deployment,
+) -> None:
+    deployment.calm()
+    gate = deployment.gate()
+    job_id = deployment.ask_quietly("import", gate=str(gate), look=3.5)
+    deployment.running(job_id)
+    worker = deployment.worker_of(job_id)
+    before = worker.said().count("outcome=interrupted")
+    code, seconds = worker.terminate()
+    assert code == 0
+    assert seconds < 5
+    assert worker.said().count("outcome=interrupted") == before + 1, worker.said()
+    gate.touch()
+    [job] = deployment.ended(job_id)
+    assert job.deaths == 0
+
+
+def test_what_does_not_pause_is_killed_after_five_seconds_and_given_back(deployment: Deployment) -> None:
+    gate = deployment.gate()
+    job_id = deployment.ask("import", gate=str(gate), look=60)
+    deployment.running(job_id)
+    worker = deployment.worker_of(job_id)
+    gate.touch()
+    code, seconds = worker.terminate()
+    assert code == 0
+    assert 5 <= seconds < 10
+    [job] = deployment.ended(job_id)
+    assert (job.attempt, job.deaths) == (2, 0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 
 from winnow import jobs, workers
@@ -166,6 +166,28 @@ def test_a_lease_that_ran_out_is_lost_and_a_heartbeat_keeps_it(database: Databas
     assert (job.state, job.deaths, job.lease_until, job.worker) == ("running", 1, None, None)
 
 
+def test_an_attempt_that_was_given_back_renews_nothing_and_may_still_publish(
+    database: Database, settings: Settings
+) -> None:
+    context = context_of(database, settings, make_job(database))
+    later = utcnow() + timedelta(seconds=settings.job_lease_seconds + 1)
+    with database.write() as session:
+        assert jobs.release_lost(session, later) == [context.job_id]
+    with database.write() as session:
+        assert not jobs.heartbeat(session, context.job_id, context.attempt, settings)
+    with pytest.raises(LostJob), database.write() as session:
+        context.checkpoint(session, {"line": 1})
+    assert jobs.JobContext(database, read(database, context.job_id), settings).should_stop()
+    job = read(database, context.job_id)
+    assert (job.lease_until, job.checkpoint) == (None, None), "it still waits for whoever claims it"
+    with database.write() as session:
+        context.finish(session, {"created": 3})
+    job = read(database, context.job_id)
+    assert (job.state, job.result, job.lease_until) == ("succeeded", {"created": 3}, None)
+    with database.read() as session:
+        assert [found.id for found in jobs.unswept_jobs(session, later)] == [context.job_id]
+
+
 def test_the_jobs_of_a_process_that_is_gone_are_lost_at_once(database: Database, settings: Settings) -> None:
     gone = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(gone, 0)
@@ -185,6 +207,38 @@ def test_a_worker_that_ends_gives_back_its_own_jobs_only(database: Database, set
         assert jobs.release_worker(session, "node:1", died=False) == [given]
     assert read(database, given).deaths == 0
     assert read(database, kept).worker == "node:12:34"
+
+
+def test_a_job_that_somebody_else_has_by_now_is_not_taken_from_them(database: Database, settings: Settings) -> None:
+    job_id = make_job(database)
+    claim(database, settings, job_id, "dead:1")
+
+    def overtake() -> None:
+        with database.write() as session:
+            assert jobs.release_worker(session, "dead:1") == [job_id]
+        assert claim(database, settings, job_id, "alive:9") is not None
+
+    with database.write() as session:
+        if session.get_bind().dialect.name == "postgresql":  # on SQLite nobody can write meanwhile
+            _before_the_first_update(session, overtake)
+            assert jobs.release_worker(session, "dead:1") == []
+    if database.engine.dialect.name != "postgresql":
+        overtake()
+        with database.write() as session:
+            assert jobs.release_worker(session, "dead:1") == []
+    job = read(database, job_id)
+    assert (job.worker, job.attempt, job.deaths) == ("alive:9", 2, 1)
+    assert job.lease_until is not None
+
+
+def _before_the_first_update(session: Session, step: Callable[[], None]) -> None:
+    steps = [step]
+
+    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("UPDATE jobs") and steps:
+            steps.pop()()
+
+    event.listen(session.connection(), "before_cursor_execute", look)
 
 
 def test_one_round_runs_and_one_waits(database: Database, settings: Settings) -> None:

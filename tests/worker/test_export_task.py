@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from models.export.bundle import export_bundle
 from tests.worker.service import Service
-from winnow import exports, jobs
+from winnow import exports, jobs, rounds
+from winnow.db.base import utcnow
+from winnow.db.tables import Job, Project
 from worker.base import run_job
 from worker.tasks import export
 
@@ -42,6 +49,45 @@ def test_an_export_leaves_a_bundle_that_its_result_points_to(service: Service, t
         card = bundle.read("README.md").decode()
     assert "human" in card
     assert run_job(service.runtime(), "export", asked.id, export.run) == "not waiting"
+
+
+def ask(service: Service, project: int) -> int:
+    with service.database.write() as session:
+        payload = {"version": 1, "format": "onnx"}
+        return jobs.create_job(session, "export", project, payload, service.user_id).id
+
+
+def test_a_round_that_is_asked_for_meanwhile_does_not_cost_the_finished_bundle(
+    service: Service, trained: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ask(service, trained)
+
+    def export_while_a_round_is_asked_for(*arguments: Any, **options: Any) -> Any:
+        report = export_bundle(*arguments, **options)
+        with service.database.write() as session:
+            rounds.request_round(session, session.get_one(Project, trained), forced=True)
+            session.execute(update(Job).values(created_at=utcnow() - timedelta(seconds=1)))
+            assert jobs.round_waits(session, utcnow())
+        return report
+
+    monkeypatch.setattr(export, "export_bundle", export_while_a_round_is_asked_for)
+    assert run_job(service.runtime(), "export", asked, export.run) == "succeeded"
+    [job] = service.jobs("export")
+    assert (job.state, job.attempt) == ("succeeded", 1)
+    assert service.storage.get_bytes(exports.bundle_path(job))
+
+
+def test_a_worker_that_stops_uploads_no_bundle(service: Service, trained: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, told = ask(service, trained), threading.Event()
+
+    def export_until_told(*arguments: Any, **options: Any) -> Any:
+        told.set()
+        return export_bundle(*arguments, **options)
+
+    monkeypatch.setattr(export, "export_bundle", export_until_told)
+    assert run_job(service.runtime(stopping=told.is_set), "export", asked, export.run) == "interrupted"
+    assert service.storage.list(exports.path_of(trained, asked, 1)) == []
+    assert [job.state for job in service.jobs("export")] == ["running"]
 
 
 def test_a_student_that_is_not_there_fails_the_export(service: Service, trained: int) -> None:

@@ -28,6 +28,15 @@ from winnow.settings import Settings
 from worker.main import run_worker
 sys.exit(run_worker(Settings()))
 """
+#: SIGTERM comes in the last moment before a worker becomes another one.
+CODE_OF_THE_LAST_MOMENT = f"""
+import os, signal
+execv = os.execv
+def execute(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    execv(*arguments)
+os.execv = execute
+{CODE}"""
 SECONDS = 90
 
 
@@ -38,14 +47,14 @@ class Worker:
         self._service = service
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, code: str = CODE) -> None:
         settings = self._service.settings
         environment = {
             **os.environ,
             "WINNOW_DATA": str(settings.data),
             "WINNOW_DATABASE_URL": settings.resolved_database_url,
         }
-        self.process = subprocess.Popen([sys.executable, "-c", CODE], env=environment)
+        self.process = subprocess.Popen([sys.executable, "-c", code], env=environment)
 
     def children(self) -> list[psutil.Process]:
         assert self.process is not None
@@ -214,3 +223,13 @@ def test_sigterm_gives_the_job_back_and_says_goodbye(service: Service, worker: W
     wait_until(lambda: ended(service, job_id), "the round")
     assert job_of(service, job_id).state == "succeeded"
     assert count(service, Round) == 1
+
+
+def test_sigterm_in_the_moment_of_a_fresh_start_is_not_lost(service: Service, worker: Worker) -> None:
+    worker.start(CODE_OF_THE_LAST_MOMENT)
+    wait_until(lambda: count(service, WorkerSeen) == 1 and bool(worker.children()), "the worker is there")
+    assert worker.process is not None
+    for child in worker.children():
+        child.kill()
+    assert worker.process.wait(SECONDS) == 0
+    assert count(service, WorkerSeen) == 0

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
 
 from tests.worker.service import Service
 from winnow import jobs
+from winnow.db.base import utcnow
 from winnow.db.tables import Job
 from winnow.jobs import Interrupted, JobContext
-from worker.base import Body, Runtime
+from worker import loop
+from worker.base import Body, Runtime, run_job
 from worker.flags import Bell
 from worker.loop import JobLoop
 
 
 def ask(service: Service, kind: str = "export") -> int:
+    project = service.make_project() if kind == "round" else None
     with service.database.write() as session:
-        return jobs.create_job(session, kind, service.make_project() if kind == "round" else None).id
+        return jobs.create_job(session, kind, project).id
 
 
 def job(service: Service, job_id: int) -> Job:
@@ -103,3 +110,41 @@ def test_a_worker_that_stops_begins_nothing(service: Service) -> None:
     loop = JobLoop(lambda: service.runtime(stopping=lambda: True), bodies(finish).__getitem__)
     assert loop.tell(30)
     assert job(service, job_id).state == "queued"
+
+
+def test_a_round_that_another_had_and_lost_is_done_before_what_makes_way_for_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    round_id, import_id = ask(service, "round"), ask(service, "import")
+    done: list[tuple[str, str]] = []
+    elsewhere = "elsewhere:7"
+
+    def run_after_another_was_faster(runtime: Runtime, kind: str, job_id: int, body: Body) -> str:
+        if not done:
+            with service.database.write() as session:
+                assert jobs.claim(session, round_id, elsewhere, service.settings) is not None
+        return run_job(runtime, kind, job_id, body)
+
+    def work(runtime: Runtime, context: JobContext) -> None:
+        if context.kind == "import" and context.attempt == 1:  # the other dies meanwhile, and its round waits again
+            with service.database.write() as session:
+                assert jobs.release_worker(session, elsewhere) == [round_id]
+                session.execute(update(Job).values(created_at=utcnow() - timedelta(seconds=1)))
+            context.pause_point()
+        finish(runtime, context)
+
+    def note(kind: str, outcome: str) -> None:
+        done.append((kind, outcome))
+        if len(done) > 20:
+            raise AssertionError(f"it turns in circles: {done}")
+
+    monkeypatch.setattr(loop, "run_job", run_after_another_was_faster)
+    assert JobLoop(service.runtime, bodies(work).__getitem__, on_done=note).tell(30)
+    assert done == [
+        ("round", "not waiting"),
+        ("import", "interrupted"),
+        ("import", "deferred"),
+        ("round", "succeeded"),
+        ("import", "succeeded"),
+    ]
+    assert (job(service, round_id).state, job(service, import_id).state) == ("succeeded", "succeeded")

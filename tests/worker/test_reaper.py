@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import timedelta
 
@@ -12,7 +13,11 @@ from sqlalchemy import update
 from tests.worker.service import Service
 from winnow import attempt_files, jobs, workers
 from winnow.db.base import utcnow
+from winnow.db.clock import database_time
+from winnow.db.session import Database
 from winnow.db.tables import Job, Project
+from winnow.forking import no_fork
+from winnow.storage import Storage
 from worker.reaper import Reaper
 
 
@@ -80,6 +85,68 @@ def test_the_thread_survives_faults_and_can_be_hurried(service: Service, called:
     reaper.stop()
     assert len(looks) >= 3
     assert len(called) == len(looks)
+
+
+def test_a_machine_that_slept_takes_no_job_from_those_who_slept_with_it(
+    service: Service, called: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = service.settings.model_copy(update={"heartbeat_seconds": 0.5})
+    reaper = Reaper(service.database, settings, lambda: called.append(True))
+    sleeps, dead = ask(service), ask(service)
+    claim(service, sleeps, "elsewhere:1")
+    claim(service, dead, "elsewhere:2")
+    assert reaper.run_once() == []
+    asleep = timedelta(seconds=settings.job_lease_seconds + 2)
+    monkeypatch.setattr("worker.reaper.database_time", lambda session: database_time(session) + asleep)
+    assert reaper.run_once() == []
+    with service.database.write() as session:  # the heartbeat of the one that woke up
+        session.execute(update(Job).where(Job.id == sleeps).values(lease_until=utcnow() + 2 * asleep))
+    deadline = time.monotonic() + 20
+    while not (found := reaper.run_once()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert found == [dead]
+    with service.database.read() as session:
+        assert [jobs.get_job(session, job_id).deaths for job_id in (sleeps, dead)] == [0, 1]
+
+
+def test_clearing_away_keeps_nobody_waiting(
+    service: Service, called: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, over, looked = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def slow_sweep(database: Database, storage: Storage) -> list[str]:
+        began.set()
+        assert over.wait(60)
+        return []
+
+    def fork() -> None:
+        with no_fork():
+            forked.set()
+
+    monkeypatch.setattr("worker.reaper.PURGE_SECONDS", -1.0)
+    monkeypatch.setattr("worker.reaper.leftovers.sweep", slow_sweep)
+    quick = service.settings.model_copy(update={"reaper_seconds": 0.01})
+    reaper = Reaper(
+        service.database, quick, lambda: called.append(True), storage=service.storage, on_look=looked.release
+    )
+    reaper.start()
+    try:
+        assert began.wait(20)
+        for _ in range(3):
+            assert looked.acquire(timeout=20), "it looks on"
+        ask(service)
+        assert [looked.acquire(timeout=20) for _ in range(3)] == [True] * 3
+        assert called, "it calls for work"
+        forked = threading.Event()
+        threading.Thread(target=fork, daemon=True).start()
+        assert forked.wait(20), "processes start"
+        clearing = [thread for thread in threading.enumerate() if thread.name == "winnow-clearing"]
+        assert len(clearing) == 1
+        reaper.stop()
+    finally:
+        over.set()
+    clearing[0].join(20)
+    assert not clearing[0].is_alive()
 
 
 def test_what_is_not_needed_any_more_is_cleared_away(service: Service, reaper: Reaper) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from winnow.db.server import note_origin
+from winnow.forking import no_fork
 
 _WRITE = "winnow_write"
 _HOOKS = "after_commit_hooks"
@@ -118,9 +119,11 @@ class Database:
     """A database and its sessions. The edge (a request, a task, a command) opens one and commits once.
 
     ``send_hint(kind, job_id)`` tells the workers of a new job, after the commit; without it the reaper finds the job.
+    A process that ``forks`` does not do so while it has a session open, and should keep no connections
+    (``pool_size=0``); see :mod:`winnow.forking`.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+    def __init__(self, url: str, *, pool_size: int = 16, forks: bool = False) -> None:
         self.url = url
         self.send_hint: Callable[[str, int], None] | None = None
         self.engine = make_engine(url, pool_size=pool_size)
@@ -131,17 +134,18 @@ class Database:
         # SQLite lets those who wait for its write lock sleep and look again: with many threads that makes them slow. So
         # they queue here first. Reentrant, so that a write within a write is refused by SQLite instead of hanging.
         self._turn: AbstractContextManager[Any] = threading.RLock() if sqlite else nullcontext()
+        self._gate: Callable[[], AbstractContextManager[None]] = no_fork if forks else nullcontext
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one snapshot and writes nothing."""
-        with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
+        with self._gate(), Session(self._reader, expire_on_commit=False, autoflush=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits at the end, or rolls back if anything is raised, then runs its hooks."""
-        with self._turn, Session(self._writer, expire_on_commit=False) as session:
+        with self._gate(), self._turn, Session(self._writer, expire_on_commit=False) as session:
             session.info["send_hint"] = self.send_hint
             session.info[_CONNECTION] = session.connection()  # takes the write lock now, before anything is read
             yield session

@@ -60,7 +60,8 @@ def run_import(database: Database, storage: Storage, settings: Settings, job: Jo
     """Add the rows of the uploaded file to the pool, from the job's checkpoint on, and finish the job.
 
     Each transaction holds its rows and the checkpoint behind them, so an import that is killed anywhere and taken up
-    again adds each row once.
+    again adds each row once. The file itself is left to :func:`winnow.leftovers.sweep_job`, once the job has ended:
+    deleted before, it could not be read by an attempt that follows one which died in between.
 
     Raises:
         Invalid: the file as a whole cannot be used; nothing of it was added.
@@ -72,10 +73,6 @@ def run_import(database: Database, storage: Storage, settings: Settings, job: Jo
             _Import(database, settings, job).run(file)
     except FileNotFoundError:
         raise Invalid("The uploaded file is gone. Upload it again.") from None
-    except (Invalid, NotFound):
-        storage.delete(path)
-        raise
-    storage.delete(path)
 
 
 class _Import:

@@ -14,7 +14,7 @@ from models.students.protocol import RawItem
 from winnow import attempt_files, exports, ledger, pool, registry
 from winnow.db.tables import Item, Project, Round, Student
 from winnow.errors import NotFound
-from winnow.jobs import JobContext
+from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import rfc3339, standing_for_training
 from winnow.projects import class_names
 from winnow.scratch import scratch_folder
@@ -48,7 +48,8 @@ def run(runtime: Runtime, context: JobContext) -> None:
             out=scratch / "bundle.zip",
             measured=_measured(runtime, project, list(load_description(folder)["class_names"])),
         )
-        context.pause_point()
+        if context.should_stop():  # a round need not wait any more: only the upload is left
+            raise Interrupted("stopped")
         runtime.storage.put_file(report.path, path)
     result = {
         "download_url": f"/v1/projects/{project.id}/students/{student.version}/exports/{context.job_id}",
