@@ -1,6 +1,7 @@
 """kill -9 of every part of every deployment at random moments, while people label, files are imported, rounds train.
 
-Killed are the API, the worker with all of its processes, one process of the worker, the broker and the database server.
+Killed are the API, the worker with all of its processes, one process of the worker, the broker and the database server;
+and one process of the worker is stopped until another has its job, and then goes on.
 Nothing that was acknowledged may be lost, nothing served twice at once, every job ends with one result, files and
 counters agree with the rows; and it says how long it takes to go on.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 from bench.annotators import sign_in
 from bench.scenarios.kills.cell import run_cell
-from bench.scenarios.kills.deployments import DEPLOYMENTS, PARTS, deployed
+from bench.scenarios.kills.deployments import DEPLOYMENTS, LOSE_WORK, PARTS, deployed
 from bench.scenarios.story import finish, parser, say
 
 
@@ -66,7 +67,16 @@ def demands_of(rows: list[dict[str, Any]], kills: int) -> dict[str, bool]:
         "each with one result; counters, leases and files agree with the rows": "wrong",
         "it went on after each kill": "never went on",
     }
-    demands = {f"each part was killed {kills} times": all(row["kills"] == kills for row in killed)}
+    demands = {
+        f"each part was killed {kills} times": all(row["kills"] == kills for row in killed),
+        "each way to lose a worker hit work": all(
+            count > 0 for row in killed for victim, count in row["hits"].items() if victim in LOSE_WORK
+        ),
+        "bundles were made": all(row["exports"] > 0 for row in killed),
+        "no death is counted where no worker lost its work": all(
+            row["deaths"] == 0 for row in killed if not LOSE_WORK & set(row["hits"])
+        ),
+    }
     return demands | {what: all(row[name] == 0 for row in killed) for what, name in none.items()}
 
 

@@ -38,12 +38,23 @@ def run_cell(
             killer = Killer(deployment, database, work, random.Random(seed))
             for victim in victims:
                 done.append(killer.kill(victim))
+                if done[-1].recovered is None:
+                    say(f"{deployment.name} · {victim} · never went on")
                 check_now(database, work.project, findings)
             work.stop()
             _wait_for_jobs(database, work)
             check_all(database, owner, work.record, [work.project, work.pool], findings)
             swept = check_files(deployment, database, findings)
-            return _row(deployment, part, done, findings, work, swept)
+            with database.read() as session:
+                ours = Job.project_id.in_((work.project, work.pool))
+                deaths = session.scalar(select(func.sum(Job.deaths)).where(ours)) or 0
+                exported = select(func.count()).where(ours, Job.kind == "export", Job.state == "succeeded")
+                exports = session.scalar(exported) or 0
+            hits = dict.fromkeys(victims, 0)
+            for victim, kill in zip(victims, done, strict=True):
+                hits[victim] += kill.hit
+            counts = {"exports": exports, "files swept": swept, "deaths": deaths, "hits": hits}
+            return _row(deployment, part, done, findings, work) | counts
     finally:
         database.dispose()
 
@@ -62,9 +73,7 @@ def _wait_for_jobs(database: Database, work: Work) -> None:
         time.sleep(0.1)
 
 
-def _row(
-    deployment: Deployment, part: str, done: list[Kill], findings: Findings, work: Work, swept: int
-) -> dict[str, Any]:
+def _row(deployment: Deployment, part: str, done: list[Kill], findings: Findings, work: Work) -> dict[str, Any]:
     recovered = [kill.recovered for kill in done if kill.recovered is not None]
     for name in ("lost", "double", "unended", "wrong"):
         for text in getattr(findings, name)[:_SHOWN]:
@@ -84,5 +93,4 @@ def _row(
         "recover p50 s": round(percentile(recovered, 0.5), 2),
         "recover max s": round(max(recovered, default=0.0), 2),
         "answers 503": work.record.unavailable,
-        "files swept": swept,
     }

@@ -14,7 +14,9 @@ from bench.servers.redis import Redis
 from winnow.settings import Settings
 
 DEPLOYMENTS = ("sqlite", "postgresql+redis", "postgresql+rabbitmq")
-PARTS = ("api", "worker", "child", "broker", "database")
+PARTS = ("api", "worker", "child", "stopped", "broker", "database")
+#: The parts that take their work with them: only these may count as deaths of jobs.
+LOSE_WORK = frozenset({"worker", "child", "stopped"})
 #: Jobs that are done at once: enough for a round and an import at the same time.
 WORKERS = 2
 #: On a slow machine kills come faster than rounds end; work that kills its own worker is not what this is about.

@@ -152,6 +152,8 @@ def _check_jobs(database: Database, record: Record, projects: list[int], finding
             findings.unended.append(f"{job.kind} {job.id} is still {job.state}: {job.message}")
         elif job.state != "succeeded" or job.result is None:
             findings.wrong.append(f"{job.kind} {job.id} {job.state}: {job.error}")
+        if job.state not in ("queued", "running") and job.lease_until is not None:
+            findings.wrong.append(f"{job.kind} {job.id} {job.state} and has a lease until {job.lease_until}")
     findings.unended += [f"{kind} {job} is not there" for job, kind in record.jobs.items() if job not in rows]
     for project in projects:
         results = [

@@ -1,4 +1,4 @@
-"""The work that goes on while parts are killed: people who label, files that are imported, rounds."""
+"""The work that goes on while parts are killed: people who label, files that are imported, rounds, exports."""
 
 from __future__ import annotations
 
@@ -139,6 +139,7 @@ class Work:
             self._begin(self._label, person)
         self._begin(self._import, random.Random(self.rng.random()))
         self._begin(self._train, random.Random(self.rng.random()))
+        self._begin(self._export, random.Random(self.rng.random()))
 
     def stop(self) -> None:
         """Nobody begins anything new; returns when all have had their answers and their jobs have ended."""
@@ -182,6 +183,18 @@ class Work:
         while not self.over.is_set():
             self._follow(self.record.ask(lambda: self.owner.post(f"/v1/projects/{self.project}/rounds")), "round")
             self.over.wait(rng.uniform(0.2, 1.0))
+
+    def _export(self, rng: random.Random) -> None:
+        """A bundle of the current student every few seconds, once there is one; one at least."""
+        asked, tries = False, 0
+        path = f"/v1/projects/{self.project}/students/current/exports"
+        while not self.over.is_set() or (not asked and tries < 600):
+            answer = self.record.ask(partial(self.owner.post, path, json={"format": "onnx-int8"}))
+            if answer is not None and answer.status_code != 409:
+                asked = True
+                self._follow(answer, "export")
+            tries += self.over.is_set()
+            threading.Event().wait(0.1 if self.over.is_set() else rng.uniform(0.1, 2.0))
 
     def _follow(self, answer: httpx.Response | None, kind: str) -> None:
         assert answer is not None
