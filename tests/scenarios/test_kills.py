@@ -1,4 +1,4 @@
-"""A small run of the kill scenario: every part of every deployment, twice, in an order drawn from a seed."""
+"""A small run of the kill scenario: every part of every deployment killed, twice, in an order drawn from a seed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def test_nothing_is_lost_whatever_is_killed(name: str, ran_on: RanOn, capsys: py
         with deployed(name) as deployment:
             for server in (deployment.database, deployment.broker):
                 ran_on(f"{server.name}, started here" if server is not None else "SQLite")
-            victims = list(deployment.parts) * KILLS
+            # A process that stands still takes as long as a lease each time: that is for the full run.
+            victims = [part for part in deployment.parts if part != "stopped"] * KILLS
             random.Random(SEED).shuffle(victims)
             with sign_in(deployment.server.url, deployment.server.email, deployment.server.password) as owner:
                 row = run_cell(deployment, owner, "each", victims, SEED)
