@@ -54,8 +54,10 @@ def test_fifty_sentences_lie_where_torch_in_fp32_puts_them(encoder):
     ours, reference = encoder.encode(SENTENCES).features, torch_embeddings(SENTENCES)
     cosines = (ours * reference).sum(axis=1)
     assert len(cosines) == 50
-    assert cosines.mean() > 0.995
-    assert cosines.min() > 0.99
+    # A processor whose 8-bit products saturate gets weights of 7 bits, and with them this much less.
+    mean, least = {8: (0.995, 0.99), 7: (0.992, 0.988)}[encoder._bits]
+    assert cosines.mean() > mean
+    assert cosines.min() > least
 
 
 def test_sentences_of_one_meaning_are_closest(encoder):

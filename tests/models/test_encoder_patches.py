@@ -102,7 +102,8 @@ def test_a_truncated_image_is_a_zero_row_and_counted():
     encoded = encoder.encode([whole, whole[: len(whole) // 2], whole])
     assert encoded.n_failed == 1
     assert not encoded.features[1].any()
-    assert np.array_equal(encoded.features[0], encoded.features[2])
+    # Not bit for bit: some BLAS sum the last rows of a matrix in another order.
+    np.testing.assert_allclose(encoded.features[0], encoded.features[2], rtol=0, atol=1e-5)
 
 
 def test_more_pixels_than_allowed_are_not_decoded(monkeypatch):
