@@ -15,7 +15,8 @@ N_NEIGHBOURS = 20
 _MOST_CLUSTERS = 500
 _SMALLEST_CLUSTER = 5  # below it lie outliers, which teach little at the start
 _MOST_MEMBERS = 2_000  # the typicality of a larger cluster's members is measured against a part of it
-_DOUBT_LABELS = 60
+_DOUBT_LABELS = 20
+"""Fewer than this, or than two a class, and a model's doubts are noise."""
 
 
 def typicality(points: Points) -> FloatArray:
@@ -127,10 +128,7 @@ class _Clusters:
 def is_cold(y: IntArray, n_classes: int) -> bool:
     """Whether there are too few labels for a model's doubts to mean anything.
 
-    Measured on news (4 classes) and bank customers' questions (77): doubts pay from about sixty labels on where there
-    are few classes, and from two to three labels a class where there are many.
-
-    >>> is_cold(np.array([0, 1] * 10), n_classes=2), is_cold(np.array([0, 1] * 40), n_classes=2)
+    >>> is_cold(np.array([0, 1] * 5), n_classes=2), is_cold(np.array([0, 1] * 10), n_classes=2)
     (True, False)
     """
-    return len(y) < _DOUBT_LABELS + 2 * n_classes or len(np.unique(y)) < 2
+    return len(y) < max(_DOUBT_LABELS, 2 * n_classes) or len(np.unique(y)) < 2

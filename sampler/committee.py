@@ -26,6 +26,21 @@ def bootstrap(y: IntArray, rng: np.random.Generator) -> IntArray:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
+def canonical_classes(labeled: IntArray, y: IntArray) -> IntArray:
+    """The classes numbered as they first come, by row: models fitted on them do not depend on how classes are numbered.
+
+    >>> canonical_classes(np.array([7, 3, 5]), np.array([4, 2, 4])).tolist()
+    [1, 0, 1]
+    """
+    order = np.argsort(labeled, kind="stable")
+    classes, first, inverse = np.unique(y[order], return_index=True, return_inverse=True)
+    number = np.empty(len(classes), dtype=np.int64)
+    number[np.argsort(first)] = np.arange(len(classes))
+    canonical = np.empty(len(y), dtype=np.int64)
+    canonical[order] = number[inverse]
+    return canonical
+
+
 def fit_committee(
     features: NDArray[np.floating[Any]],
     labeled: IntArray,

@@ -47,3 +47,17 @@ class UnknownStrategy(SamplerError):
         super().__init__(f"No query strategy is called '{name}'; choose one of {', '.join(known)}.")
         self.name = name
         self.known = known
+
+
+class MissingExtra(SamplerError):
+    """A strategy comes from a library that is not installed.
+
+    Attributes:
+        library: The library's module.
+        extra: The extra that brings it.
+    """
+
+    def __init__(self, library: str, extra: str):
+        super().__init__(f"{library} is not installed; install the extra '{extra}': pip install -e '.[{extra}]'")
+        self.library = library
+        self.extra = extra

@@ -1,22 +1,26 @@
-"""Both ways between modAL 0.4.2.1 and us, on today's scikit-learn, with nothing installed changed.
+"""modAL 0.4.2.1 on today's scikit-learn and numpy, with nothing installed changed.
 
 What modAL trips over, and what is done here:
 
-- ``import modAL`` loads torch (390 MB) to look for tensors that we never hand in. Its import is guarded, so torch is
-  hidden from it while it loads, for the importing thread only.
+- ``import modAL`` loads torch (390 MB) to look for tensors that we never hand in: torch is hidden while it loads.
 - ``fit`` and ``teach`` pass ``force_all_finite`` to ``check_X_y``, which took the name ``ensure_all_finite`` and then
   dropped the old one: the learner made here checks its input itself.
+- ``query`` unpacks what a strategy returns, so of two indices it keeps one and calls the other a metric, and it calls
+  a strategy that fails a second time: the learner and the committee made here tell a pair from an array.
+- multi-label losses ask the learner for ``classes_``, which it lacks: the one made here passes its estimator's on.
+- ``modAL.expected_error`` names ``np.float``, which is gone, in an annotation: it is compiled with annotations left
+  unread.
 - bootstraps are drawn from numpy's global state: ours are drawn before, from the generator that is handed in.
 """
 
 from __future__ import annotations
+import __future__
 
-import importlib.abc
-import importlib.machinery
-import sys
-import threading
-from collections.abc import Callable, Sequence
+import importlib.util
+import warnings
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,44 +28,78 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampler.errors import InvalidInput
-from sampler.query import QueryContext, QueryStrategy
+from sampler.imports import load_without_torch
 from sampler.scores import IntArray
-
-
-class _WithoutTorch(importlib.abc.MetaPathFinder):
-    """Makes ``import torch`` fail in one thread, as if it were not installed."""
-
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname == "torch" and threading.get_ident() == self._thread:
-            raise ModuleNotFoundError("torch is hidden while modAL loads", name="torch")
-        return None
 
 
 @cache
 def load_modal() -> ModuleType:
     """``modAL.models``, loaded without torch."""
-    finder = _WithoutTorch()
-    sys.meta_path.insert(0, finder)
-    try:
-        import modAL.models
-    finally:
-        sys.meta_path.remove(finder)
-    models: ModuleType = modAL.models
-    return models
+    return load_without_torch("modAL.models")
+
+
+@cache
+def modal_module(name: str) -> ModuleType:
+    """``modAL.NAME``: ``uncertainty``, ``disagreement``, ``batch``, ``density``, ``multilabel``, ``expected_error``."""
+    load_modal()
+    return _expected_error() if name == "expected_error" else load_without_torch(f"modAL.{name}")
+
+
+def _expected_error() -> ModuleType:
+    spec = importlib.util.find_spec("modAL.expected_error")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("modAL.expected_error", name="modAL.expected_error")
+    module = ModuleType("modAL.expected_error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # it compares strings with "is"
+        code = compile(
+            Path(spec.origin).read_text(encoding="utf-8"),
+            spec.origin,
+            "exec",
+            flags=__future__.annotations.compiler_flag,
+            dont_inherit=True,
+        )
+    exec(code, module.__dict__)  # noqa: S102  # the installed file itself, as an import would run it
+    return module
+
+
+def queried(query: Any, learner: Any, X_pool: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    """What a modAL query strategy returns, as indices and metrics; metrics are None where it has none.
+
+    >>> queried(lambda learner, X: np.array([4, 2]), None, None)
+    (array([4, 2]), None)
+    >>> queried(lambda learner, X: (np.array([4, 2]), np.array([0.9, 0.8])), None, None)[1]
+    array([0.9, 0.8])
+    """
+    result = query(learner, X_pool, *args, **kwargs)
+    if isinstance(result, tuple) and len(result) == 2 and np.shape(result[0]) == np.shape(result[1]):
+        return result
+    return result, None
+
+
+def _query(self: Any, X_pool: Any, *args: Any, return_metrics: bool = False, **kwargs: Any) -> tuple[Any, ...]:
+    """The query of learner and committee: the strategy is called once, and all that it returns is kept."""
+    from modAL.utils.data import retrieve_rows
+
+    positions, metrics = queried(self.query_strategy, self, X_pool, *args, **kwargs)
+    items = retrieve_rows(X_pool, positions)
+    return (positions, items, metrics) if return_metrics else (positions, items)
 
 
 @cache
 def learner_class() -> type[Any]:
-    """The ``ActiveLearner`` of modAL with a ``fit`` and a ``teach`` that work on today's scikit-learn."""
+    """The ``ActiveLearner`` of modAL with a ``fit``, a ``teach`` and a ``query`` that work today."""
     base: type[Any] = load_modal().ActiveLearner
 
     class Learner(base):  # type: ignore[misc]  # the base is only known once modAL is loaded
         """An ActiveLearner whose input is checked by us."""
+
+        query = _query
+
+        @property
+        def classes_(self) -> Any:
+            """What multi-label strategies ask a learner for."""
+            return self.estimator.classes_
 
         def _add_training_data(self, X: NDArray[Any], y: NDArray[Any]) -> None:
             _check(X, y)
@@ -93,6 +131,19 @@ def learner_class() -> type[Any]:
     return Learner
 
 
+@cache
+def committee_class() -> type[Any]:
+    """The ``Committee`` of modAL with a ``query`` that keeps all that a strategy returns."""
+    base: type[Any] = load_modal().Committee
+
+    class Panel(base):  # type: ignore[misc]  # as above
+        """A Committee; its learners check their input."""
+
+        query = _query
+
+    return Panel
+
+
 def _check(X: NDArray[Any], y: NDArray[Any]) -> None:
     if len(X) != len(y) or len(X) == 0:
         raise InvalidInput("X", f"{len(X)} rows do not go with {len(y)} labels")
@@ -108,37 +159,4 @@ def committee_of(members: Sequence[tuple[Any, NDArray[np.float32], IntArray]]) -
     """
     learner = learner_class()
     learners = [learner(estimator=estimator, X_training=X, y_training=y) for estimator, X, y in members]
-    return load_modal().Committee(learner_list=learners)
-
-
-def as_modal_query(strategy: QueryStrategy, rng: np.random.Generator) -> Callable[..., tuple[IntArray, NDArray[Any]]]:
-    """One of our strategies as a modAL query strategy: ``learner.query(X_pool, n_instances=…)`` then uses it.
-
-    Args:
-        strategy: Any registered strategy.
-        rng: Decides ties and starts.
-
-    Returns:
-        A function ``(learner, X_pool, n_instances=1) -> (positions, scores)``.
-    """
-
-    def query(learner: Any, X_pool: NDArray[Any], n_instances: int = 1) -> tuple[IntArray, NDArray[Any]]:
-        pool = np.asarray(X_pool, dtype=np.float32)
-        known = np.empty((0, pool.shape[1]), np.float32) if learner.X_training is None else learner.X_training
-        n_known = len(known)
-        classes = np.empty(0) if learner.X_training is None else learner.estimator.classes_
-        y = np.empty(0, np.int64) if n_known == 0 else np.searchsorted(classes, learner.y_training)
-        context = QueryContext(
-            features=np.concatenate([pool, np.asarray(known, dtype=np.float32)]),
-            candidates=np.arange(len(pool)),
-            labeled=np.arange(len(pool), len(pool) + n_known),
-            y=np.asarray(y, dtype=np.int64),
-            n_classes=max(1, len(classes)),
-            probabilities=learner.predict_proba(pool) if n_known else None,
-            rng=rng,
-            batch_size=n_instances,
-        )
-        ranking = strategy.rank(context, n_instances)
-        return ranking.rows, ranking.scores
-
-    return query
+    return committee_class()(learner_list=learners)

@@ -106,7 +106,7 @@ class QueryStrategy(Protocol):
 
 
 def prepared(ctx: QueryContext) -> QueryContext:
-    """The context with its arrays checked and its candidates in one order, without labelled and pending rows.
+    """The context with its arrays checked and its rows in one order; candidates without labelled and pending rows.
 
     Raises:
         InvalidInput: A shape or a value is wrong; the message names the field.
@@ -119,14 +119,18 @@ def prepared(ctx: QueryContext) -> QueryContext:
         raise InvalidInput("y", f"{y.shape} labels do not go with {len(labeled)} labelled rows")
     if ctx.n_classes < 1 or (len(y) and (y.min() < 0 or y.max() >= ctx.n_classes)):
         raise InvalidInput("y", f"a class lies outside 0 … {ctx.n_classes - 1}")
+    pending = np.unique(pending)
+    if len(labeled) > 1 and not (np.diff(labeled) > 0).all():
+        order = np.argsort(labeled, kind="stable")
+        labeled, y = labeled[order], y[order]
     probabilities, committee = ctx.probabilities, ctx.committee
     shape = (len(candidates), ctx.n_classes)
     if probabilities is not None:
         probabilities = check_probabilities(probabilities)
         if probabilities.shape != shape:
             raise InvalidInput("probabilities", f"shape {probabilities.shape} is not {shape}, that of the candidates")
-    if committee is not None and (committee.ndim != 3 or committee.shape[1:] != shape):
-        raise InvalidInput("committee", f"shape {committee.shape} is not (members, {shape[0]}, {shape[1]})")
+    if committee is not None:
+        committee = _checked_committee(committee, shape)
     if len(candidates) > 1 and not (np.diff(candidates) > 0).all():
         order = np.argsort(candidates, kind="stable")
         candidates = candidates[order]
@@ -152,6 +156,17 @@ def prepared(ctx: QueryContext) -> QueryContext:
         committee=committee,
         batch_size=max(1, int(ctx.batch_size)),
     )
+
+
+def _checked_committee(committee: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    if committee.ndim != 3 or len(committee) == 0 or committee.shape[1:] != shape:
+        raise InvalidInput("committee", f"shape {committee.shape} is not (members, {shape[0]}, {shape[1]})")
+    for number, member in enumerate(committee):
+        try:
+            check_probabilities(member)
+        except InvalidInput as problem:
+            raise InvalidInput("committee", f"member {number}: {problem.reason}") from None
+    return committee
 
 
 def _rows(ctx: QueryContext, rows: IntArray, name: str) -> IntArray:

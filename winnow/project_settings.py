@@ -8,6 +8,7 @@ from typing import Any
 
 from winnow.errors import FieldError, Invalid
 from winnow.hub_encoders import PREFIX, HubEntry, names_for, task_of
+from winnow.peer_strategies import PEER_STRATEGIES
 
 TASKS = ("text", "image", "features")
 STRATEGIES = (
@@ -20,7 +21,26 @@ STRATEGIES = (
     "kmeans",
     "coreset",
     "typiclust",
+    "herding",
+    "probcover",
     "clustered_margin",
+    "badge",
+    "i_optimal",
+    "uncertainty_herding",
+    "ranked_batch",
+    "dropquery",
+    "power_margin",
+    "vote_entropy",
+    "consensus_entropy",
+    "kl_max",
+    "bald",
+    "gradient_length",
+    "model_change",
+    "expected_error",
+    "density",
+    "density_uncertainty",
+    "class_balanced",
+    "rare_class",
 )
 ENCODERS = {
     "text": ("auto", "minilm", "hashed"),
@@ -94,7 +114,7 @@ def _error(name: str, msg: str) -> FieldError:
 def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
     return {
         "batch_size": _auto_or(_whole(1, 100_000)),
-        "strategy": _one_of(STRATEGIES),
+        "strategy": _strategy,
         "overlap": _whole(1, 100),
         "holdout": _holdout,
         "lease_seconds": _whole(1, 86_400),
@@ -102,6 +122,18 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
         "student": _one_of(STUDENTS[task]),
         "budget": _budget,
     }
+
+
+def _strategy(value: Any) -> str:
+    if isinstance(value, str) and value in (*STRATEGIES, *PEER_STRATEGIES):
+        return value
+    library = value.partition(":")[0] if isinstance(value, str) and ":" in value else None
+    names = [name for name in PEER_STRATEGIES if library is not None and name.startswith(f"{library}:")]
+    if names:
+        raise ValueError(f"must be one of {', '.join(names)}")
+    raise ValueError(
+        f"must be one of {', '.join(STRATEGIES)}, or of another library: modal:, skactiveml: or small_text: and a name"
+    )
 
 
 def _number(value: Any) -> bool:

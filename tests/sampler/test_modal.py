@@ -11,8 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sampler.committee import bootstrap, committee_votes, fit_committee
 from sampler.errors import InvalidInput
-from sampler.modal import as_modal_query, committee_of, learner_class, load_modal
-from sampler.strategies import get_strategy
+from sampler.modal import committee_class, committee_of, learner_class, load_modal, modal_module
 
 
 def labelled(n: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -104,13 +103,80 @@ def test_a_committee_of_one_class_is_refused() -> None:
         fit_committee(X, np.arange(5), np.zeros(5, np.int64), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("name", ["margin", "coreset", "clustered_margin", "auto"])
-def test_our_strategies_serve_a_modal_learner(name: str) -> None:
+def test_a_strategy_that_returns_two_indices_keeps_both_where_modals_own_loses_one() -> None:
     X, y = labelled()
-    query = as_modal_query(get_strategy(name), np.random.default_rng(0))
-    learner = learner_class()(
-        estimator=LogisticRegression(), query_strategy=query, X_training=X[:15], y_training=y[:15]
-    )
-    positions, items = learner.query(X[15:], n_instances=4)
-    assert len(set(np.asarray(positions).tolist())) == 4
-    np.testing.assert_array_equal(items, X[15:][positions])
+
+    def two(learner: object, X_pool: np.ndarray) -> np.ndarray:
+        return np.array([3, 7])
+
+    theirs = load_modal().ActiveLearner(LogisticRegression(), query_strategy=two, X_training=X, y_training=y)
+    assert theirs.query(X)[0] == 3
+    for ours in (
+        learner_class()(LogisticRegression(), query_strategy=two, X_training=X, y_training=y),
+        committee_class()([learner_class()(LogisticRegression(), X_training=X, y_training=y)], query_strategy=two),
+    ):
+        positions, items = ours.query(X)
+        assert positions.tolist() == [3, 7]
+        np.testing.assert_array_equal(items, X[[3, 7]])
+
+
+def test_a_strategy_that_fails_is_called_once_and_says_why() -> None:
+    X, y = labelled()
+    calls = []
+
+    def failing(learner: object, X_pool: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        raise ZeroDivisionError
+
+    theirs = load_modal().ActiveLearner(LogisticRegression(), query_strategy=failing, X_training=X, y_training=y)
+    ours = learner_class()(LogisticRegression(), query_strategy=failing, X_training=X, y_training=y)
+    for learner, times in ((theirs, 2), (ours, 1)):
+        calls.clear()
+        with pytest.raises(ZeroDivisionError):
+            learner.query(X)
+        assert len(calls) == times
+
+
+def test_metrics_come_back_where_they_are_asked_for() -> None:
+    X, y = labelled()
+    learner = learner_class()(LogisticRegression(), X_training=X[:30], y_training=y[:30])
+    positions, _, metrics = learner.query(X[30:], n_instances=3, return_metrics=True)
+    np.testing.assert_allclose(metrics, 1.0 - learner.predict_proba(X[30:]).max(axis=1)[positions])
+
+
+def test_expected_error_loads_although_it_names_what_numpy_has_dropped() -> None:
+    code = "import numpy; numpy.float"
+    with pytest.raises(subprocess.CalledProcessError):
+        run_apart(code)
+    assert callable(modal_module("expected_error").expected_error_reduction)
+    assert not hasattr(np, "float")
+
+
+def test_ties_go_by_place_in_modals_own_selection() -> None:
+    """What docs/peers.md says of it: the first of many equals, whatever the seed."""
+    X, y = labelled()
+    same = np.ones((50, 3), np.float32)
+    learner = load_modal().ActiveLearner(LogisticRegression(), X_training=X, y_training=y)
+    assert {int(learner.query(same)[0][0]) for _ in range(5)} == {0}
+
+
+def test_modals_binary_minimum_takes_the_surest_when_it_is_told_to_shuffle() -> None:
+    """What docs/peers.md says of it: with ``random_tie_break`` it maximises what it should minimise."""
+
+    class Sides:
+        def __init__(self, column: int):
+            self.column = column
+
+        def decision_function(self, X: np.ndarray) -> np.ndarray:
+            return X[:, self.column]
+
+    class Estimator:
+        estimators_ = (Sides(0), Sides(1))
+
+    class Learner:
+        estimator = Estimator()
+
+    X = np.array([[0.1, 0.2], [5.0, 6.0], [9.0, 9.0]])
+    query = modal_module("multilabel").SVM_binary_minimum
+    assert query(Learner(), X) == 0
+    assert query(Learner(), X, random_tie_break=True)[0].tolist() == [2]

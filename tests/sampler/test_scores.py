@@ -12,10 +12,16 @@ from hypothesis.extra.numpy import arrays
 
 import sampler.batch
 import sampler.coldstart
+import sampler.coverage
+import sampler.design
 import sampler.diversity
+import sampler.gradients
 import sampler.reasons
 import sampler.scores
+import sampler.strategies.i_optimal
+import sampler.subsample
 from sampler.errors import InvalidInput
+from sampler.modal import load_modal
 from sampler.scores import (
     check_probabilities,
     entropy_scores,
@@ -28,7 +34,19 @@ BY_PROBABILITY = (least_confidence_scores, margin_scores, entropy_scores)
 
 
 @pytest.mark.parametrize(
-    "module", [sampler.scores, sampler.batch, sampler.diversity, sampler.coldstart, sampler.reasons]
+    "module",
+    [
+        sampler.scores,
+        sampler.batch,
+        sampler.diversity,
+        sampler.coldstart,
+        sampler.reasons,
+        sampler.coverage,
+        sampler.design,
+        sampler.gradients,
+        sampler.subsample,
+        sampler.strategies.i_optimal,
+    ],
 )
 def test_the_examples_in_the_docstrings_hold(module) -> None:
     result = doctest.testmod(module)
@@ -68,6 +86,29 @@ def test_half_precision_probabilities_are_taken(score) -> None:
     np.testing.assert_allclose(score(p.astype(np.float16)), score(p), atol=2e-3)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3, 10, 40, 41, 120])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_few_and_many_classes_score_as_a_sort_of_each_row_does(n_classes: int, dtype: type) -> None:
+    p = np.random.default_rng(0).dirichlet(np.full(n_classes, 0.4), 9_000).astype(dtype)
+    p[17], p[18] = 1.0 / n_classes, np.eye(n_classes)[1]
+    exact = p.astype(np.float64)
+    ranked = np.sort(exact, axis=1)
+    entropies = -(exact * np.log(np.where(exact > 0, exact, 1.0))).sum(axis=1) / np.log(n_classes)
+    np.testing.assert_allclose(margin_scores(p), 1.0 - ranked[:, -1] + ranked[:, -2], atol=1e-7)
+    np.testing.assert_allclose(least_confidence_scores(p), 1.0 - ranked[:, -1], atol=1e-7)
+    np.testing.assert_allclose(entropy_scores(p), np.clip(entropies, 0.0, 1.0), atol=2e-6)
+
+
+def test_modal_gives_the_same_values() -> None:
+    load_modal()
+    from modAL.uncertainty import _proba_entropy, _proba_margin, _proba_uncertainty
+
+    p = np.random.default_rng(0).dirichlet(np.ones(7), 500)
+    np.testing.assert_allclose(least_confidence_scores(p), _proba_uncertainty(p), atol=1e-12)
+    np.testing.assert_allclose(1.0 - margin_scores(p), _proba_margin(p), atol=1e-12)
+    np.testing.assert_allclose(entropy_scores(p) * np.log(7), _proba_entropy(p), atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
@@ -84,10 +125,11 @@ def test_what_is_no_distribution_is_refused_with_the_reason(bad, why: str) -> No
         check_probabilities(bad)
 
 
-def test_the_row_at_fault_is_named() -> None:
-    p = np.full((5, 2), 0.5)
-    p[3] = [0.9, 0.9]
-    with pytest.raises(InvalidInput, match="row 3"):
+@pytest.mark.parametrize("row", [3, 70_000])
+def test_the_row_at_fault_is_named(row: int) -> None:
+    p = np.full((90_000, 2), 0.5, np.float32)
+    p[row] = [0.9, 0.9]
+    with pytest.raises(InvalidInput, match=f"row {row} adds up to 1.8"):
         check_probabilities(p)
 
 

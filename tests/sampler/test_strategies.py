@@ -1,103 +1,25 @@
-"""What every query strategy must keep to, whatever it ranks by."""
+"""What each query strategy is for; what all of them keep to is in ``conformance``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from sampler.errors import InvalidInput, MissingInput, UnknownStrategy
-from sampler.query import QueryContext
+from sampler.errors import UnknownStrategy
 from sampler.strategies import get_strategy, strategy_names
-
-ContextMaker = Callable[..., QueryContext]
-NAMES = strategy_names()
-BY_PROBABILITY = ("least_confidence", "margin", "entropy", "clustered_margin")
-every_strategy = pytest.mark.parametrize("name", NAMES)
+from tests.sampler.conftest import ContextMaker
+from winnow.project_settings import STRATEGIES
 
 
 def test_the_registry_holds_what_projects_may_name() -> None:
-    assert set(NAMES) == {
-        "random", "least_confidence", "margin", "entropy", "committee", "kmeans", "coreset", "typiclust",
-        "clustered_margin", "auto",
-    }  # fmt: skip
+    assert set(strategy_names()) == set(STRATEGIES)
 
 
 def test_an_unknown_strategy_names_those_that_exist() -> None:
     with pytest.raises(UnknownStrategy, match=r"'best'.*clustered_margin"):
         get_strategy("best")
-
-
-@every_strategy
-@pytest.mark.parametrize("size", [0, 1, 7, 40, 108, 500])
-def test_returns_as_many_rows_as_asked_for_or_as_there_are(make_context: ContextMaker, name: str, size: int) -> None:
-    ranking = get_strategy(name).rank(make_context(), size)
-    k = min(size, 108)
-    assert ranking.rows.shape == (k,)
-    assert ranking.rows.dtype == np.int64
-    assert ranking.scores.shape == (k,)
-    assert np.issubdtype(ranking.scores.dtype, np.floating)
-    assert np.isfinite(ranking.scores).all()
-    assert len(ranking.reasons) == k
-    assert all(reason and len(reason) < 80 for reason in ranking.reasons)
-
-
-@every_strategy
-def test_returns_candidates_only_and_none_twice(make_context: ContextMaker, name: str) -> None:
-    candidates = np.arange(20, 120, 2)
-    context = make_context(candidates=candidates, probabilities=make_context(candidates=candidates).probabilities)
-    ranking = get_strategy(name).rank(context, 200)
-    assert sorted(ranking.rows.tolist()) == candidates.tolist()
-
-
-@every_strategy
-def test_never_returns_what_is_labelled_or_pending_even_where_it_is_a_candidate(
-    make_context: ContextMaker, name: str
-) -> None:
-    context = make_context(candidates=np.arange(120), pending=np.array([50, 60, 70]))
-    ranking = get_strategy(name).rank(context, 120)
-    assert sorted(ranking.rows.tolist()) == sorted(set(range(12, 120)) - {50, 60, 70})
-
-
-@every_strategy
-def test_the_same_seed_gives_the_same_ranking(make_context: ContextMaker, name: str) -> None:
-    strategy = get_strategy(name)
-    first, second = strategy.rank(make_context(seed=3), 60), strategy.rank(make_context(seed=3), 60)
-    np.testing.assert_array_equal(first.rows, second.rows)
-    np.testing.assert_array_equal(first.scores, second.scores)
-    assert first.reasons == second.reasons
-
-
-@every_strategy
-def test_a_short_ranking_is_the_start_of_a_long_one(make_context: ContextMaker, name: str) -> None:
-    strategy = get_strategy(name)
-    long = strategy.rank(make_context(), 108)
-    for size in (1, 3, 5, 8, 17, 33, 60):
-        short = strategy.rank(make_context(), size)
-        np.testing.assert_array_equal(short.rows, long.rows[:size])
-        np.testing.assert_array_equal(short.scores, long.scores[:size])
-
-
-@every_strategy
-def test_the_order_in_which_candidates_come_does_not_matter(make_context: ContextMaker, name: str) -> None:
-    context = make_context()
-    order = np.random.default_rng(1).permutation(len(context.candidates))
-    assert context.probabilities is not None
-    shuffled = make_context(candidates=context.candidates[order], probabilities=context.probabilities[order])
-    strategy = get_strategy(name)
-    np.testing.assert_array_equal(strategy.rank(context, 50).rows, strategy.rank(shuffled, 50).rows)
-
-
-@pytest.mark.parametrize("name", [*BY_PROBABILITY, "kmeans", "coreset", "typiclust", "auto", "random"])
-def test_the_order_of_the_classes_does_not_matter(make_context: ContextMaker, name: str) -> None:
-    context = make_context()
-    order = np.array([2, 0, 1])
-    assert context.probabilities is not None
-    renamed = make_context(probabilities=context.probabilities[:, order], y=np.argsort(order)[context.y])
-    strategy = get_strategy(name)
-    np.testing.assert_array_equal(strategy.rank(context, 50).rows, strategy.rank(renamed, 50).rows)
 
 
 @pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy"])
@@ -109,55 +31,13 @@ def test_the_order_of_the_pool_does_not_matter_to_a_score(make_context: ContextM
     np.testing.assert_array_equal(strategy.rank(context, 50).rows, order[strategy.rank(moved, 50).rows])
 
 
-@every_strategy
-def test_ties_are_decided_by_the_seed_and_not_by_the_place_in_the_array(make_context: ContextMaker, name: str) -> None:
-    same = make_context(features=np.ones((120, 6), np.float16))
-    strategy = get_strategy(name)
-    rankings = [strategy.rank(replace(same, rng=np.random.default_rng(seed)), 20).rows for seed in range(4)]
-    assert all(len(set(rows.tolist())) == 20 for rows in rankings)
-    assert len({tuple(rows.tolist()) for rows in rankings}) == 4
-    assert all(np.diff(rows).min() < 0 for rows in rankings)
-
-
-@every_strategy
-def test_an_empty_pool_gives_an_empty_ranking(make_context: ContextMaker, name: str) -> None:
-    context = make_context(candidates=np.empty(0, np.int64), probabilities=np.empty((0, 3)))
-    ranking = get_strategy(name).rank(context, 10)
-    assert (len(ranking.rows), len(ranking.scores), ranking.reasons) == (0, 0, [])
-
-
-@every_strategy
-def test_a_pool_of_one_is_ranked(make_context: ContextMaker, name: str) -> None:
-    context = make_context(candidates=np.array([77]), probabilities=np.array([[0.2, 0.3, 0.5]]))
-    assert get_strategy(name).rank(context, 10).rows.tolist() == [77]
-
-
-@every_strategy
-def test_a_pool_of_one_without_labels_is_ranked(make_context: ContextMaker, name: str) -> None:
-    context = make_context(n=1, n_labeled=0)
-    assert get_strategy(name).rank(context, 3).rows.tolist() == [0]
-
-
-@every_strategy
-def test_a_project_of_one_class_is_ranked(make_context: ContextMaker, name: str) -> None:
-    context = make_context(n_classes=1)
-    assert len(get_strategy(name).rank(context, 30)) == 30
-
-
-@every_strategy
-def test_nothing_labelled_yet_is_no_obstacle(make_context: ContextMaker, name: str) -> None:
-    ranking = get_strategy(name).rank(make_context(n_labeled=0), 30)
-    assert len(set(ranking.rows.tolist())) == 30
-
-
-@every_strategy
-def test_duplicates_of_one_item_are_ranked_once_each(make_context: ContextMaker, name: str) -> None:
-    features = np.repeat(np.random.default_rng(5).normal(size=(6, 4)), 20, axis=0).astype(np.float32)
-    ranking = get_strategy(name).rank(make_context(features=features), 108)
-    assert sorted(ranking.rows.tolist()) == list(range(12, 120))
-
-
-@pytest.mark.parametrize("name", ["kmeans", "coreset", "typiclust", "clustered_margin", "committee", "auto"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kmeans", "coreset", "typiclust", "clustered_margin", "committee", "auto", "badge", "i_optimal", "herding",
+        "uncertainty_herding", "probcover", "dropquery", "ranked_batch",
+    ],
+)  # fmt: skip
 def test_a_batch_of_a_diverse_strategy_holds_no_duplicates_where_there_is_a_choice(
     make_context: ContextMaker, name: str
 ) -> None:
@@ -166,89 +46,6 @@ def test_a_batch_of_a_diverse_strategy_holds_no_duplicates_where_there_is_a_choi
     context = make_context(features=features, probabilities=np.full((119, 3), 1 / 3), n_labeled=1)
     ranking = get_strategy(name).rank(context, 5)
     assert len(set(groups[ranking.rows].tolist())) == 5
-
-
-@every_strategy
-def test_probabilities_that_are_nan_are_refused(make_context: ContextMaker, name: str) -> None:
-    probabilities = np.full((108, 3), 1 / 3)
-    probabilities[40, 1] = np.nan
-    with pytest.raises(InvalidInput, match="NaN"):
-        get_strategy(name).rank(make_context(probabilities=probabilities), 10)
-
-
-@every_strategy
-def test_probabilities_that_do_not_add_up_are_refused(make_context: ContextMaker, name: str) -> None:
-    with pytest.raises(InvalidInput, match=r"adds up to 1\.5"):
-        get_strategy(name).rank(make_context(probabilities=np.full((108, 3), 0.5)), 10)
-
-
-@pytest.mark.parametrize("name", ["kmeans", "coreset", "typiclust", "clustered_margin", "committee", "auto"])
-def test_features_that_are_nan_are_refused(make_context: ContextMaker, name: str) -> None:
-    features = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
-    broken = features.copy()
-    broken[12:, 2] = np.nan
-    probabilities = make_context(features=features).probabilities
-    with pytest.raises(InvalidInput, match=r"features: row \d+ holds NaN"):
-        get_strategy(name).rank(make_context(features=broken, probabilities=probabilities), 10)
-
-
-@pytest.mark.parametrize("name", BY_PROBABILITY)
-def test_what_ranks_by_probability_says_so_when_there_is_none(make_context: ContextMaker, name: str) -> None:
-    with pytest.raises(MissingInput, match=rf"'{name}' needs probabilities"):
-        get_strategy(name).rank(make_context(probabilities=None), 10)
-
-
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(BY_PROBABILITY)))
-def test_the_others_rank_without_a_model(make_context: ContextMaker, name: str) -> None:
-    assert len(get_strategy(name).rank(make_context(probabilities=None), 10)) == 10
-
-
-@every_strategy
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"candidates": np.array([5, 5]), "probabilities": None}, "candidates"),
-        ({"candidates": np.array([500]), "probabilities": None}, "candidates"),
-        ({"pending": np.array([-1])}, "pending"),
-        ({"y": np.zeros(3, np.int64)}, "y"),
-        ({"y": np.full(12, 9)}, "y"),
-        ({"probabilities": np.full((7, 3), 1 / 3)}, "probabilities"),
-        ({"committee": np.full((5, 7, 3), 1 / 3)}, "committee"),
-    ],
-)
-def test_arrays_that_do_not_go_together_are_refused(
-    make_context: ContextMaker, name: str, changes: dict[str, np.ndarray | None], field: str
-) -> None:
-    context = make_context(**changes)
-    if context.probabilities is None and name in BY_PROBABILITY:
-        context = replace(context, probabilities=np.full((len(context.candidates), 3), 1 / 3))
-    with pytest.raises(InvalidInput, match=f"^{field}:"):
-        get_strategy(name).rank(context, 10)
-
-
-@every_strategy
-def test_the_context_is_left_as_it_was(make_context: ContextMaker, name: str) -> None:
-    context = make_context(scaling=(np.zeros(6), np.full(6, 2.0)), pending=np.array([30, 31]))
-    assert context.probabilities is not None
-    features, probabilities = context.features.copy(), context.probabilities.copy()
-    get_strategy(name).rank(context, 50)
-    np.testing.assert_array_equal(context.features, features)
-    np.testing.assert_array_equal(context.probabilities, probabilities)
-
-
-@every_strategy
-def test_memory_mapped_features_rank_like_those_in_memory(
-    make_context: ContextMaker, name: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    context = make_context()
-    path = tmp_path_factory.mktemp("features") / "features.npy"
-    np.save(path, context.features)
-    mapped = make_context(features=np.load(path, mmap_mode="r"))
-    strategy = get_strategy(name)
-    np.testing.assert_array_equal(strategy.rank(mapped, 40).rows, strategy.rank(context, 40).rows)
-
-
-# --- what each of them is for --------------------------------------------------------------------------------------
 
 
 def test_margin_ranks_the_smallest_gap_first_and_says_how_small(make_context: ContextMaker) -> None:
@@ -327,12 +124,18 @@ def test_clustered_margin_leaves_what_is_pending_elsewhere_for_later(make_contex
     assert set(groups[get_strategy("clustered_margin").rank(context, 3).rows].tolist()) == {0, 3, 4}
 
 
-@pytest.mark.parametrize(("n_labeled", "same_as"), [(20, "typiclust"), (90, "clustered_margin")])
-def test_auto_begins_with_typiclust_and_goes_over_to_clustered_margin(
-    make_context: ContextMaker, n_labeled: int, same_as: str
+@pytest.mark.parametrize(
+    ("n_labeled", "n_classes", "same_as"),
+    [
+        (12, 3, "herding"), (20, 3, "uncertainty_herding"), (90, 3, "uncertainty_herding"),
+        (30, 25, "typiclust"), (50, 25, "uncertainty_herding"),
+    ],
+)  # fmt: skip
+def test_auto_covers_the_pool_and_goes_over_to_what_the_model_doubts(
+    make_context: ContextMaker, n_labeled: int, n_classes: int, same_as: str
 ) -> None:
-    auto = get_strategy("auto").rank(make_context(n=300, n_labeled=n_labeled), 20)
-    other = get_strategy(same_as).rank(make_context(n=300, n_labeled=n_labeled), 20)
+    auto = get_strategy("auto").rank(make_context(n=300, n_labeled=n_labeled, n_classes=n_classes), 20)
+    other = get_strategy(same_as).rank(make_context(n=300, n_labeled=n_labeled, n_classes=n_classes), 20)
     np.testing.assert_array_equal(auto.rows, other.rows)
 
 

@@ -12,7 +12,9 @@ from ui.views.new_project import label_lines
 
 _STRATEGIES = [
     "auto", "random", "least_confidence", "margin", "entropy", "committee", "kmeans", "coreset", "typiclust",
-    "clustered_margin",
+    "herding", "probcover", "clustered_margin", "badge", "i_optimal", "uncertainty_herding", "ranked_batch",
+    "dropquery", "power_margin", "vote_entropy", "consensus_entropy", "kl_max", "bald", "gradient_length",
+    "model_change", "expected_error", "density", "density_uncertainty", "class_balanced", "rare_class",
 ]  # fmt: skip
 
 _FIELDS = {

@@ -1,0 +1,171 @@
+"""A committee of softmax heads: fitted from one another, and asked in one matrix product."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampler.chunks import Scaling, feature_chunks, refuse_features
+from sampler.committee import N_MEMBERS, bootstrap
+from sampler.committee_scores import Block, bald, consensus_entropy, kl_max
+from sampler.errors import InvalidInput
+from sampler.scores import FloatArray, IntArray, vote_entropies
+
+MEASURES = {"consensus_entropy": consensus_entropy, "kl_max": kl_max, "bald": bald}
+"""What a committee can be asked for besides ``vote_entropy``; see ``sampler.committee_scores``."""
+
+_REGULARISATION = 10.0
+_ITERATIONS = 60
+_TOLERANCE = 1e-3
+_DECIMALS = 6  # beyond them lie rounding errors of the product, which would decide ties by the place in the array
+
+
+@dataclass(frozen=True)
+class LinearCommittee:
+    """Softmax heads over the same features.
+
+    Attributes:
+        weights: Shape ``(members, classes, d)``, float32.
+        intercepts: Shape ``(members, classes)``, float32.
+    """
+
+    weights: NDArray[np.float32]
+    intercepts: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        w, b = self.weights, self.intercepts
+        if w.ndim != 3 or b.shape != w.shape[:2] or 0 in b.shape:
+            raise InvalidInput("committee", f"weights {w.shape} and intercepts {b.shape} are no members over classes")
+        if not (np.isfinite(w).all() and np.isfinite(b).all()):
+            raise InvalidInput("committee", "a weight is NaN or infinite; the fit has diverged")
+
+    def unscaled(self, scaling: Scaling) -> LinearCommittee:
+        """The same members for features that ``scaling`` has not been applied to: no scaled copy is needed then."""
+        weights: NDArray[np.float32] = np.divide(self.weights, scaling[1], dtype=np.float32)
+        shift: NDArray[np.float32] = weights @ scaling[0].astype(np.float32)
+        return LinearCommittee(weights, self.intercepts - shift)
+
+    def logits(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shape ``(n, d)`` in, ``(members, classes, n)`` out, by one product with all members' weights."""
+        n_members, n_classes, d = self.weights.shape
+        block = (self.weights.reshape(-1, d) @ chunk.T).reshape(n_members, n_classes, len(chunk))
+        block += self.intercepts[:, :, None]
+        return block
+
+    def probabilities(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shape ``(n, d)`` in, ``(members, n, classes)`` out."""
+        block, _ = _softmax(self.logits(chunk))
+        return np.asarray(block.transpose(0, 2, 1))
+
+
+def linear_committee_scores(
+    committee: LinearCommittee, features: NDArray[np.floating[Any]], rows: IntArray, measure: str, n_classes: int
+) -> FloatArray:
+    """The disagreement of linear members on ``rows``, predictions included: features are read once.
+
+    Args:
+        committee: The members.
+        features: Shape ``(n, d)``, float16 or float32, possibly memory-mapped.
+        rows: Shape ``(k,)``.
+        measure: ``vote_entropy``, ``consensus_entropy``, ``kl_max`` or ``bald``.
+        n_classes: Classes of the project, of which the members may not know all; the entropies are shares of the
+            largest that so many can have.
+
+    Returns:
+        Shape ``(k,)``: as the scores of the same name for stored probabilities, to six decimals.
+
+    Raises:
+        InvalidInput: Features of another width, or NaN or infinite.
+    """
+    n_members, _, d = committee.weights.shape
+    if features.ndim != 2 or features.shape[1] != d:
+        raise InvalidInput("features", f"shape {features.shape} does not go with a committee over {d} columns")
+    scores = np.empty(len(rows))
+    for stretch, chunk in feature_chunks(features, rows):
+        with np.errstate(over="ignore", invalid="ignore"):
+            block = committee.logits(chunk)
+            suspicious = not np.isfinite(block.sum(dtype=np.float64))
+        if suspicious:
+            refuse_features(chunk, rows[stretch])
+        if measure == "vote_entropy":
+            scores[stretch] = vote_entropies(_votes(block))
+        else:
+            scores[stretch] = MEASURES[measure](*_softmax(block))
+    largest = {"vote_entropy": min(n_members, n_classes), "consensus_entropy": n_classes}.get(measure)
+    if largest is not None:
+        scores = scores / np.log(largest) if largest > 1 else np.zeros(len(rows))
+        np.clip(scores, 0.0, 1.0, out=scores)
+    return np.round(scores, _DECIMALS) + 0.0
+
+
+def fit_linear_committee(
+    points: NDArray[np.float32], y: IntArray, rng: np.random.Generator, *, n_members: int = N_MEMBERS
+) -> LinearCommittee:
+    """Logistic regressions, each on a stratified bootstrap (query by bagging: Abe & Mamitsuka 1998).
+
+    One is fitted on all labels; each member sets out from it, since a bootstrap moves a head only a little. A bootstrap
+    is a weight for each label, so no row is copied.
+
+    Args:
+        points: Shape ``(l, d)``: features of the labelled rows.
+        y: Shape ``(l,)``: their classes, at least two different ones. The members know those, in ascending order.
+        rng: Draws the bootstraps.
+        n_members: How many members.
+
+    Raises:
+        InvalidInput: Fewer than two classes, no member, or shapes that do not go together.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    if points.ndim != 2 or len(points) != len(y):
+        raise InvalidInput("y", f"{len(y)} labels do not go with features of shape {points.shape}")
+    if len(np.unique(y)) < 2:
+        raise InvalidInput("y", "a committee needs labels of at least two classes")
+    if n_members < 1:
+        raise InvalidInput("n_members", "a committee needs at least one member")
+    head = LogisticRegression(C=_REGULARISATION, max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
+    weights, intercepts = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a member that is nearly done votes well enough
+        head.fit(points, y)
+        start = head.coef_.copy(), head.intercept_.copy()
+        for _ in range(n_members):
+            head.coef_, head.intercept_ = start[0].copy(), start[1].copy()
+            drawn = np.bincount(bootstrap(y, rng), minlength=len(y)).astype(points.dtype)
+            head.fit(points, y, sample_weight=drawn)
+            weights.append(_by_class(head.coef_))
+            intercepts.append(_by_class(head.intercept_[:, None])[:, 0])
+    return LinearCommittee(np.array(weights, dtype=np.float32), np.array(intercepts, dtype=np.float32))
+
+
+def _by_class(coefficients: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """One row a class: scikit-learn keeps a single one for two, whose softmax form has half of it on either side."""
+    if len(coefficients) > 1:
+        return coefficients
+    return np.concatenate([-coefficients / 2.0, coefficients / 2.0])
+
+
+def _votes(block: Block) -> NDArray[np.int32]:
+    """The class of the largest logit, the first of several: ``(members, classes, n)`` in, ``(members, n)`` out."""
+    best = block[:, 0].copy()
+    votes = np.zeros(best.shape, dtype=np.int32)
+    for index in range(1, block.shape[1]):
+        np.copyto(votes, index, where=block[:, index] > best)
+        np.maximum(best, block[:, index], out=best)
+    return votes
+
+
+def _softmax(block: Block) -> tuple[Block, Block]:
+    """Logits to probabilities, in place, and each member's Σ p log p, which needs no logarithm of every entry."""
+    block -= block.max(axis=1, keepdims=True)
+    shifted = block.copy()
+    np.exp(block, out=block)
+    total = block.sum(axis=1, keepdims=True)
+    block /= total
+    negative = np.einsum("mci,mci->mi", block, shifted) - np.log(total[:, 0])
+    return block, negative

@@ -1,0 +1,38 @@
+"""BADGE: diverse gradient embeddings (Ash et al. 2020)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sampler import reasons
+from sampler.gradients import Gradients, residuals, spread_gradients
+from sampler.query import QueryContext, Ranking
+from sampler.scores import FloatArray
+from sampler.strategies.registry import strategy
+from sampler.strategies.spread import completed, head_of
+from sampler.subsample import priority_sample
+
+SAMPLE_ROWS = 32_768
+"""What is drawn from where there are more candidates: 50 MB of features; their weights stand for the others."""
+
+
+@strategy("badge")
+def rank_badge(ctx: QueryContext, size: int, seed: int) -> Ranking:
+    """BADGE; without a model, whose gradients would all point along the features, k-means++ on the features."""
+    a = _residuals(ctx.probabilities, len(ctx.candidates))
+    positions, weights = priority_sample(np.einsum("ij,ij->i", a, a), ctx.candidates, SAMPLE_ROWS, seed)
+    gradients = Gradients(a[positions], ctx.points(ctx.candidates[positions]))
+    picks, distances = spread_gradients(gradients, weights, _pending(ctx, seed), size, np.random.default_rng(seed))
+    return completed(ctx, [positions[picks]], [np.sqrt(distances)], [reasons.OTHER_LESSON] * len(picks), size, seed)
+
+
+def _residuals(probabilities: FloatArray | None, n: int) -> FloatArray:
+    return np.ones((n, 1), dtype=np.float32) if probabilities is None else residuals(probabilities)
+
+
+def _pending(ctx: QueryContext, seed: int) -> Gradients:
+    """Gradients of what is in somebody's hands: they will be labelled, so they count as drawn."""
+    points = ctx.points(ctx.pending)
+    if ctx.probabilities is None or len(points) == 0:
+        return Gradients(_residuals(None, len(points)), points)
+    return Gradients(residuals(head_of(ctx, seed).probabilities(points)), points)

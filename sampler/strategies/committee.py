@@ -1,0 +1,32 @@
+"""Query by committee, spread out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sampler import reasons
+from sampler.committee import canonical_classes, committee_votes, fit_committee, votes_of
+from sampler.query import QueryContext, Ranking
+from sampler.scores import margin_scores, vote_entropy_scores
+from sampler.strategies.registry import strategy
+from sampler.strategies.spread import spread
+from sampler.strategies.typiclust import rank_typiclust
+
+
+@strategy("committee")
+def _committee(ctx: QueryContext, size: int, seed: int) -> Ranking:
+    """Vote entropy of a modAL committee; the most disputed are spread out, since their top k is full of duplicates."""
+    if ctx.committee is not None:
+        votes = votes_of(ctx.committee)
+    elif len(np.unique(ctx.y)) < 2:
+        return rank_typiclust(ctx, size, seed)  # nothing to disagree about yet
+    else:
+        y = canonical_classes(ctx.labeled, ctx.y)
+        committee = fit_committee(ctx.features, ctx.labeled, y, np.random.default_rng(seed))
+        votes = committee_votes(committee, ctx.features, ctx.candidates)
+    scores = vote_entropy_scores(votes, ctx.n_classes)
+    if ctx.probabilities is not None:
+        # Five members give a handful of different entropies: the margin decides within one.
+        scores = scores + 1e-3 * margin_scores(ctx.probabilities)
+    picks = spread(ctx, scores, size, seed)
+    return Ranking(ctx.candidates[picks], scores[picks], reasons.vote_reasons(votes[picks]))

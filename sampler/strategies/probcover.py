@@ -1,0 +1,28 @@
+"""ProbCover: as many of the pool as possible within a radius of a label (Yehuda et al. 2022)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sampler import reasons
+from sampler.coverage import greedy_cover, pure_radius
+from sampler.diversity import nearest_distances, square_distances
+from sampler.query import QueryContext, Ranking
+from sampler.strategies.herding import COVER_ROWS
+from sampler.strategies.registry import strategy
+from sampler.strategies.spread import completed, covered_points, sample
+
+
+@strategy("probcover")
+def rank_probcover(ctx: QueryContext, size: int, seed: int) -> Ranking:
+    """ProbCover; the radius is the largest at which balls hold one group of a k-means only, nearly always."""
+    positions = sample(ctx, seed, COVER_ROWS)
+    points = ctx.points(ctx.candidates[positions])
+    radius = pure_radius(points, ctx.n_classes, seed)
+    square = square_distances(points, points)
+    np.fill_diagonal(square, 0.0)
+    kernel = np.less_equal(square, radius * radius, out=square, casting="unsafe")
+    within = nearest_distances(points, covered_points(ctx, seed)) <= radius * radius
+    picks, gains, first = greedy_cover(kernel, np.ones(len(points)), within.astype(np.float32), size)
+    why = [reasons.MANY_LIKE_IT if new else reasons.SECOND_COVER for new in first]
+    return completed(ctx, [positions[picks]], [gains / len(points)], why, size, seed)

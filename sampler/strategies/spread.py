@@ -1,0 +1,124 @@
+"""What strategies that spread their picks out have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampler import reasons
+from sampler.batch import best_first, blocks, tie_keys
+from sampler.diversity import kmeans
+from sampler.head import LinearHead, recover_head
+from sampler.query import QueryContext, Ranking
+from sampler.scores import FloatArray, IntArray
+from sampler.strategies.registry import probabilities_of
+
+_KEEP = 10  # the costly step chooses one in ten of what the cheap one keeps
+LARGEST_STAGE = 4_096
+DIVERSE_ROWS = 20_000  # of more candidates than this, methods without a score look at a seeded sample
+_MOST_COVERED = 4_096
+_FINE_CLUSTERS = 64
+_HEAD_ROWS = 4_096
+_RECENT = 512
+
+
+def sample(ctx: QueryContext, seed: int, limit: int = DIVERSE_ROWS) -> IntArray:
+    """Positions of the candidates that a method without a score looks at, in seeded order.
+
+    The order is bound to the rows, so it is the same however the candidates were handed in.
+    """
+    keys = tie_keys(ctx.candidates, seed)
+    if len(keys) > limit:
+        kept = np.argpartition(keys, limit - 1)[:limit]
+        return kept[np.argsort(keys[kept], kind="stable")]
+    return np.argsort(keys, kind="stable")
+
+
+def covered_points(ctx: QueryContext, seed: int) -> NDArray[np.float32]:
+    """Features of what is labelled or pending; a seeded part of it where it is a great deal."""
+    rows = ctx.covered
+    if len(rows) > _MOST_COVERED:
+        rows = np.sort(rows[np.argsort(tie_keys(rows, seed))[:_MOST_COVERED]])
+    return ctx.points(rows)
+
+
+def head_of(ctx: QueryContext, seed: int) -> LinearHead:
+    """The linear head behind the probabilities of a context, from a seeded part of its candidates."""
+    positions = sample(ctx, seed, _HEAD_ROWS)
+    return recover_head(ctx.points(ctx.candidates[positions]), probabilities_of(ctx)[positions])
+
+
+def completed(
+    ctx: QueryContext, picks: list[IntArray], scores: list[FloatArray], why: list[str], size: int, seed: int
+) -> Ranking:
+    """The picks, cut to size, or filled up at random where a sample held too few."""
+    chosen = np.concatenate(picks) if picks else np.empty(0, np.int64)
+    values = np.concatenate(scores) if scores else np.empty(0)
+    if len(chosen) < size:
+        left = np.setdiff1d(np.arange(len(ctx.candidates)), chosen)
+        more = left[np.argsort(tie_keys(ctx.candidates[left], seed), kind="stable")][: size - len(chosen)]
+        floor = min(0.0, float(values.min(initial=0.0)))
+        chosen, values = np.concatenate([chosen, more]), np.concatenate([values, np.full(len(more), floor)])
+        why = why + [reasons.RANDOM] * len(more)
+    return Ranking(ctx.candidates[chosen[:size]], values[:size].astype(np.float64), why[:size])
+
+
+def spread(
+    ctx: QueryContext, scores: FloatArray, size: int, seed: int, *, central: bool = False, keep: int = 0
+) -> IntArray:
+    """Positions with high scores that are unlike one another, pending items and earlier picks.
+
+    Stretch by stretch: the scores keep ten candidates for each pick; they are clustered together with what is covered;
+    the clusters give one each in turn, those with nothing covered first, the small before the large.
+
+    Args:
+        ctx: The context.
+        scores: Shape ``(m,)``: the cheap score of each candidate.
+        size: How many to pick.
+        seed: Decides ties and starts.
+        central: Take what lies nearest to a cluster's centre instead of what scores highest.
+        keep: Keep at least this many for each stretch.
+    """
+    stretches = list(blocks(size, ctx.batch_size))
+    most = max(LARGEST_STAGE, _KEEP * ctx.batch_size)
+    order = best_first(scores, ctx.candidates, size + max(most, keep), seed)
+    taken = np.zeros(len(scores), dtype=bool)
+    picked = np.empty(0, dtype=np.int64)
+    pending = ctx.points(ctx.pending)
+    for index, (width, grain) in enumerate(stretches):
+        reach = order[: max(_KEEP * (len(picked) + grain), keep + len(picked))]
+        kept = reach[~taken[reach]][:most]
+        recent = ctx.points(ctx.candidates[picked[-_RECENT:]])
+        points = ctx.points(ctx.candidates[kept])
+        covered = np.concatenate([pending, recent])
+        k = min(grain, max(_FINE_CLUSTERS, ctx.batch_size))
+        chosen = _in_turn(points, covered, scores[kept], k, seed + index, central=central)[:width]
+        taken[kept[chosen]] = True
+        picked = np.concatenate([picked, kept[chosen]])
+    rest = order[~taken[order]]  # a reserve longer than what was clustered goes on by score alone
+    return np.concatenate([picked, rest])[:size]
+
+
+def _in_turn(
+    points: NDArray[np.float32],
+    covered: NDArray[np.float32],
+    scores: FloatArray,
+    k: int,
+    seed: int,
+    *,
+    central: bool,
+) -> IntArray:
+    """All positions of the points, in turn from each of ``k`` clusters and as many more as what is covered may fill."""
+    n = len(points)
+    k += min(len(covered), k)
+    weights = np.concatenate([scores, np.full(len(covered), max(float(scores.mean()), 1e-6))])
+    assigned, centres = kmeans(np.concatenate([points, covered]), k, weights=weights, seed=seed)
+    mine = assigned[:n]
+    value = -((points - centres[mine]) ** 2).sum(axis=1) if central else scores
+    sizes = np.bincount(mine, minlength=k)
+    n_covered = np.bincount(assigned[n:], minlength=k)
+    best = np.lexsort((-value, mine))
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    turn = np.empty(n, dtype=np.int64)
+    turn[best] = np.arange(n) - starts[mine[best]]
+    return np.lexsort((-value, sizes[mine], turn + n_covered[mine]))

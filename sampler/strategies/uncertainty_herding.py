@@ -1,0 +1,20 @@
+"""Uncertainty herding (Bae, Oliveira & Sutherland 2025)."""
+
+from __future__ import annotations
+
+from sampler import reasons
+from sampler.query import QueryContext, Ranking
+from sampler.scores import margin_scores
+from sampler.strategies.herding import COVER_ROWS, herd, rank_herding
+from sampler.strategies.registry import strategy
+from sampler.subsample import priority_sample
+
+
+@strategy("uncertainty_herding")
+def rank_uncertainty_herding(ctx: QueryContext, size: int, seed: int) -> Ranking:
+    """Cover the pool where the model is unsure of it; all of it where there is no model yet."""
+    if ctx.probabilities is None:
+        return rank_herding(ctx, size, seed)
+    scores = margin_scores(ctx.probabilities)
+    positions, weights = priority_sample(scores, ctx.candidates, COVER_ROWS, seed)
+    return herd(ctx, positions, weights * scores[positions], size, seed, reasons.DOUBTS_LIKE_IT)

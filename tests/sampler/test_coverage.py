@@ -1,0 +1,76 @@
+"""Greedy coverage, beside its plain form, and the radius that keeps balls pure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sampler.coverage import coverage_of, gaussian, greedy_cover, pure_radius
+from sampler.diversity import square_distances
+from sampler.errors import InvalidInput
+
+
+def plain_cover(kernel: np.ndarray, weights: np.ndarray, covered: np.ndarray, size: int) -> tuple[list[int], list]:
+    picks: list[int] = []
+    gains = []
+    for _ in range(size):
+        gain = [
+            -1.0 if i in picks else float((weights * np.maximum(row - covered, 0.0)).sum())
+            for i, row in enumerate(kernel)
+        ]
+        picks.append(int(np.argmax(gain)))
+        gains.append(gain[picks[-1]])
+        covered = np.maximum(covered, kernel[picks[-1]])
+    return picks, gains
+
+
+@pytest.mark.parametrize("n", [20, 300])
+def test_lazy_picks_are_those_of_the_plain_algorithm(n: int) -> None:
+    rng = np.random.default_rng(n)
+    points = rng.normal(size=(n, 3)).astype(np.float32)
+    kernel = gaussian(square_distances(points, points), 0.7)
+    weights, covered = rng.random(n), coverage_of(points, points[:2] + np.float32(0.1), 0.7)
+    picks, gains, first = greedy_cover(kernel, weights, covered, 15)
+    expected, added = plain_cover(kernel.astype(np.float64), weights, covered.astype(np.float64), 15)
+    assert picks.tolist() == expected
+    np.testing.assert_allclose(gains, added, rtol=1e-4)
+    assert first.all()
+    assert (np.diff(gains) <= 1e-4).all()
+
+
+def test_similarity_falls_off_as_the_formula_says() -> None:
+    similarity = gaussian(np.array([[0.0, 2.0, 8.0]], np.float32), 2.0)
+    np.testing.assert_allclose(similarity, [[1.0, np.exp(-0.25), np.exp(-1.0)]], rtol=1e-6)
+    np.testing.assert_array_equal(gaussian(np.zeros((1, 2), np.float32), 0.0), [[1.0, 1.0]])
+    assert coverage_of(np.ones((3, 2), np.float32), np.empty((0, 2), np.float32), 1.0).tolist() == [0.0] * 3
+
+
+def test_what_is_covered_once_is_covered_a_second_time_before_it_ends() -> None:
+    groups = np.array([0, 0, 0, 1, 1, 2])
+    kernel = (groups[:, None] == groups[None, :]).astype(np.float32)
+    picks, gains, first = greedy_cover(kernel, np.ones(6), np.zeros(6, np.float32), 6)
+    assert groups[picks].tolist() == [0, 1, 2, 0, 1, 0]
+    assert gains.tolist() == [3.0, 2.0, 1.0, 3.0, 2.0, 3.0]
+    assert first.tolist() == [True] * 3 + [False] * 3
+
+
+def test_identical_points_end_after_a_few_rounds() -> None:
+    picks, _, first = greedy_cover(np.ones((50, 50), np.float32), np.ones(50), np.zeros(50, np.float32), 50)
+    assert len(picks) == len(set(picks.tolist())) == 4
+    assert first.tolist() == [True, False, False, False]
+    assert len(greedy_cover(np.ones((5, 5), np.float32), np.zeros(5), np.zeros(5, np.float32), 5)[0]) == 0
+
+
+def test_shapes_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="do not go with"):
+        greedy_cover(np.ones((2, 3), np.float32), np.ones(2), np.zeros(3, np.float32), 1)
+
+
+def test_the_radius_is_the_largest_that_keeps_most_balls_pure() -> None:
+    left = np.linspace(0.0, 1.0, 10)
+    points = np.r_[left, left + 4.0][:, None].astype(np.float32)
+    # Each point's distance to the other group is 3 at the edge and grows by a ninth inwards, on both sides.
+    assert pure_radius(points, 2, seed=0, pure=1.0) == pytest.approx(3.0)
+    assert pure_radius(points, 2, seed=0, pure=0.8) == pytest.approx(3.0 + 1 / 9, abs=1e-5)
+    assert pure_radius(points, 1, seed=0) == pytest.approx(0.5 * np.ptp(points), rel=0.5)
+    assert pure_radius(np.ones((4, 2), np.float32), 3, seed=0) == 0.0
