@@ -1,0 +1,91 @@
+"""The real sets with the features that a project would have: encoded here, or read where they were kept."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.texts import labelled_texts
+
+SETS = ("agnews", "banking77", "mnist10k")
+_MNIST_POOL = 8_000
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """A pool and a test set: features (n, d) and class indices (n,)."""
+
+    X: NDArray[np.floating[Any]]
+    y: NDArray[np.int64]
+    test_features: NDArray[np.floating[Any]]
+    test_y: NDArray[np.int64]
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of the pool."""
+        return int(self.y.max()) + 1
+
+
+def real_features(name: str, kept: Path | None = None) -> RealSet:
+    """One of `SETS`: from ``kept/NAME.train.npz`` and ``.test.npz`` (X, y) where given, else encoded, in minutes.
+
+    Raises:
+        FileNotFoundError: ``WINNOW_BENCH_DATA`` names no folder with it.
+    """
+    if kept is not None:
+        parts = []
+        for part in ("train", "test"):
+            with np.load(kept / f"{name}.{part}.npz", allow_pickle=False) as arrays:
+                parts += [arrays["X"], arrays["y"]]
+        return _indexed(*parts)
+    folder = os.environ.get("WINNOW_BENCH_DATA")
+    if not folder or not any(Path(folder).glob(f"{name}*")):
+        raise FileNotFoundError(f"WINNOW_BENCH_DATA names no folder with {name}")
+    return _digits(Path(folder)) if name == "mnist10k" else _texts(name)
+
+
+def _indexed(X: Any, y: Any, test_features: Any, test_y: Any) -> RealSet:
+    classes, indices = np.unique(y, return_inverse=True)
+    return RealSet(X, indices.astype(np.int64), test_features, np.searchsorted(classes, test_y).astype(np.int64))
+
+
+def _texts(name: str) -> RealSet:
+    texts, labels, _ = labelled_texts(1_000_000, name)
+    test_texts, test_labels, _ = labelled_texts(1_000_000, name, "test")
+    X = _encode("minilm", "text", texts + test_texts, len(texts))
+    return _indexed(X[: len(texts)], np.array(labels), X[len(texts) :], np.array(test_labels))
+
+
+def _digits(folder: Path) -> RealSet:
+    from PIL import Image
+
+    pixels = np.frombuffer(gzip.decompress((folder / "mnist10k-images.gz").read_bytes()), np.uint8, offset=16)
+    y = np.frombuffer(gzip.decompress((folder / "mnist10k-labels.gz").read_bytes()), np.uint8, offset=8).astype(int)
+    files = []
+    for image in pixels.reshape(-1, 28, 28):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        files.append(file.getvalue())
+    X = _encode("patches", "image", files, _MNIST_POOL)
+    return _indexed(X[:_MNIST_POOL], y[:_MNIST_POOL], X[_MNIST_POOL:], y[_MNIST_POOL:])
+
+
+def _encode(name: str, task: str, items: Sequence[Any], n_pool: int) -> NDArray[np.floating[Any]]:
+    from models.encoders import make_encoder
+
+    with tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder:
+        encoder = make_encoder(name, task, cache=Path(folder))
+        if encoder.needs_fit:
+            encoder.fit(items[:n_pool], np.random.default_rng(0))
+        parts = [encoder.encode(items[start : start + 512]).features for start in range(0, len(items), 512)]
+    features: NDArray[np.floating[Any]] = np.concatenate(parts).astype(encoder.dtype)
+    return features
