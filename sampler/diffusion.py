@@ -1,0 +1,134 @@
+"""Features that have spread over the graph of nearest neighbours: what a row's surroundings say, without a label.
+
+A random walk starts at a row and goes from neighbour to neighbour, and at each step may go back to where it began; the
+diffused row is the mean of what it meets (personalised PageRank, Gasteiger, Bojchevski & Günnemann 2019). Where
+neighbours share labels, rows of one class come together and far fewer labels are needed; where they do not it hurts, so
+whoever uses this compares both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampler.batch import tie_keys
+from sampler.diversity import Points
+from sampler.neighbours import nearest_rows
+from sampler.placing import Placing, Scaling
+from sampler.scores import IntArray
+
+Features = NDArray[np.floating[Any]]
+
+LEAST_ROWS = 100
+"""In a smaller pool ten neighbours are too large a part of all."""
+NEIGHBOURS = 10
+RESTART = 0.1
+"""How likely a step leads back to where the walk began."""
+STEPS = 20
+"""After so many steps what is left of the walk weighs 0.9²⁰ = 12 %."""
+MOST_REFERENCES = 20_000
+"""The graph is made of at most so many rows, drawn by a seed; all others look at their neighbours in it."""
+_COLUMNS = 64  # columns are independent of each other: so many at a time bound the memory
+
+
+class DiffusedPool:
+    """The diffused rows of a pool, and what it takes to diffuse others by them.
+
+    Only ``references`` are anybody's neighbours: rows that something is measured on stay out of them.
+    """
+
+    def __init__(self, features: Features, references: IntArray, spread: Points, scaling: Scaling | None) -> None:
+        """Take up what `diffuse` made: ``spread`` (r, d) are the diffused rows of ``references`` (r,), ascending."""
+        self.references = references
+        self.spread = spread
+        self._features = features
+        self._placing = Placing(scaling)
+
+    def of_rows(self, rows: IntArray) -> Points:
+        """The diffused rows of some rows of the features: shape ``(len(rows), d)``, float32, of length 1 (or 0)."""
+        out = np.empty((len(rows), self._features.shape[1]), dtype=np.float32)
+        if len(rows) == 0:
+            return out
+        at = np.minimum(np.searchsorted(self.references, rows), len(self.references) - 1)
+        inside = self.references[at] == rows
+        out[inside] = self.spread[at[inside]]
+        if not inside.all():
+            others = rows[~inside]
+            out[~inside] = self._seen_from(self._placing.points(self._features, others), others)
+        return out
+
+    def of_features(self, features: Features) -> Points:
+        """The diffused form of rows that are not of the pool, of shape ``(m, d)`` on the scale of its features."""
+        return self._seen_from(self._placing.placed(features.astype(np.float32)), features)
+
+    def _seen_from(self, points: Points, queries: IntArray | Features) -> Points:
+        k = min(NEIGHBOURS, len(self.references))
+        found = nearest_rows(self._features, queries, self.references, k, scaling=self._placing.scaling)
+        # A row that is a reference itself never comes here, so there are k neighbours for each.
+        near = np.searchsorted(self.references, found.rows)
+        for start in range(0, len(points), 4_096):
+            part = slice(start, start + 4_096)
+            mean = self.spread[near[part]].mean(axis=1)
+            points[part] = RESTART * points[part] + (1 - RESTART) * mean
+        return _unit(points)
+
+
+def diffuse(features: Features, references: IntArray, *, scaling: Scaling | None = None, seed: int = 0) -> DiffusedPool:
+    """Diffuse the rows that may be neighbours over the graph that they form.
+
+    The graph joins each row with its ten nearest, and them with it. The same rows, features and seed give the same
+    result.
+
+    Args:
+        features: Shape ``(n, d)``, float16 or float32, possibly memory-mapped.
+        references: Shape ``(r,)``: row numbers, each once, at least two. Of more than `MOST_REFERENCES` so many are
+            drawn.
+        scaling: As in `QueryContext`.
+        seed: Draws them.
+
+    Raises:
+        InvalidInput: A row number or a value is wrong.
+
+    >>> two_pairs = np.float32([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
+    >>> diffuse(two_pairs, np.arange(4)).of_rows(np.array([0, 2])).astype(float).round(2).tolist()
+    [[0.76, 0.65], [0.65, 0.76]]
+    """
+    rows = drawn_references(references, seed)
+    k = min(NEIGHBOURS, len(rows) - 1)
+    points = Placing(scaling).points(features, rows)
+    nearest = nearest_rows(features, rows, rows, k, scaling=scaling, seed=seed)
+    walk = _walk(np.searchsorted(rows, nearest.rows))
+    for start in range(0, points.shape[1], _COLUMNS):
+        columns = np.ascontiguousarray(points[:, start : start + _COLUMNS])
+        met = columns
+        for _ in range(STEPS):
+            met = RESTART * columns + (1 - RESTART) * (walk @ met)
+        points[:, start : start + _COLUMNS] = met
+    return DiffusedPool(features, rows, _unit(points), scaling)
+
+
+def drawn_references(references: IntArray, seed: int = 0) -> IntArray:
+    """Of ``references`` (r,) those that the graph is made of, ascending: all, or `MOST_REFERENCES` by a seeded draw."""
+    rows = np.sort(references)
+    if len(rows) <= MOST_REFERENCES:
+        return rows
+    return np.sort(rows[np.argpartition(tie_keys(rows, seed), MOST_REFERENCES)[:MOST_REFERENCES]])
+
+
+def _walk(nearest: IntArray) -> Any:
+    """The chances of a step from each row to each other, (r, r), sparse; a pair that is near both ways counts twice."""
+    from scipy.sparse import csr_array, diags_array
+
+    r, k = nearest.shape
+    ones = np.ones(r * k, dtype=np.float32)
+    near = csr_array((ones, (np.repeat(np.arange(r), k), nearest.ravel())), shape=(r, r))
+    both = near + near.T
+    return diags_array(1.0 / both.sum(axis=1), dtype=np.float32) @ both
+
+
+def _unit(points: Points) -> Points:
+    lengths = np.sqrt(np.einsum("ij,ij->i", points, points))
+    points /= np.where(lengths > 0, lengths, 1.0)[:, None]
+    return points
