@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.calibrate import apply_temperature, fit_temperature
 from models.errors import BadInput, CorruptModel
-from models.evaluate import log_losses
 from models.half import widen
+from models.regularisation import UNSEEN_PROBABILITY, Choice, choose_regularisation
 from models.softmax import fit_softmax, single_blas_thread
 
-DEFAULT_C = 3.0
-FIRST_C = 30.0
-"""Before anything can be compared: with a handful of labels a strong penalty leaves next to nothing but the prior."""
-C_GRID = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-UNSEEN_PROBABILITY = 1e-6
-"""What a class without a single label gets: enough for a finite log-loss, too little to be anybody's choice."""
-N_FOLDS = 5
-MIN_EXPLORATION = 30
 REGROWTH = 1.3
+"""By how much labels must have grown before the view and C are chosen again."""
+RAW = "raw"
+"""The view of rows as their encoder gave them."""
 _SCALE_ROWS = 10_000
 _CHUNK_ROWS = 1_024
-_CV_ITERATIONS = 40
-_CV_WORK = 6e7
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -47,6 +40,8 @@ class LogisticTeacher:
         chosen_at: How many labels there were when C was chosen by cross-validation; 0 for never.
         center: What was subtracted from the columns before fitting, (d,).
         scale: What they were then divided by, (d,).
+        view: Which view of the rows it was trained on, and is to be asked about.
+        losses: What cross-validation found for each view when it last chose; empty where there was nothing to compare.
     """
 
     coef: FloatArray
@@ -58,6 +53,8 @@ class LogisticTeacher:
     chosen_at: int
     center: FloatArray
     scale: FloatArray
+    view: str = RAW
+    losses: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -91,22 +88,96 @@ class LogisticTeacher:
             BadInput: No rows, shapes that do not fit, classes out of range, or numbers that are not finite.
         """
         rows, classes = _checked(X, y, n_classes)
-        center, scale = column_scaling(rows if pool is None else pool)
-        Z = (rows - center) / scale
-        chosen_at, temperature = (previous.chosen_at, previous.temperature) if previous else (0, 1.0)
-        if C is None:
-            if previous is not None and chosen_at and len(classes) < REGROWTH * chosen_at:
-                C = previous.C
-            else:
-                C, temperature = choose_regularisation(Z, classes, exploration, rng=rng)
-                chosen_at = len(classes)
+        scaled = _Scaled.of(rows, rows if pool is None else pool)
+        if C is not None:
+            choice = Choice(RAW, C, previous.temperature if previous else 1.0)
+            chosen_at = previous.chosen_at if previous else 0
+        elif previous is not None and not _due(previous, len(classes), (RAW,)):
+            choice, chosen_at = previous.choice, previous.chosen_at
+        else:
+            choice = choose_regularisation({RAW: scaled.rows}, classes, exploration, rng=rng)
+            chosen_at = len(classes)
+        return cls._fitted(scaled, classes, n_classes, choice, chosen_at, previous)
+
+    @classmethod
+    def fit_views(
+        cls,
+        views: Mapping[str, Any],
+        rows: IntArray,
+        y: ArrayLike,
+        n_classes: int,
+        exploration: ArrayLike | None = None,
+        *,
+        rng: np.random.Generator,
+        previous: LogisticTeacher | None = None,
+    ) -> LogisticTeacher:
+        """Train on the view of the pool that cross-validation prefers; see `choose_regularisation`.
+
+        The choice stands, with its C, until the labels have grown by 30 % or its view is gone.
+
+        Args:
+            views: The pool seen in different ways, each (N, d), possibly memory-mapped.
+            rows: Which rows are labelled, (n,).
+            y: Their classes, (n,).
+            n_classes: As in `fit`.
+            exploration: As in `fit`.
+            rng: Deals the folds.
+            previous: The last round's teacher: a warm start, where its view is still chosen.
+
+        Raises:
+            BadInput: As in `fit`.
+        """
+        if previous is not None and not _due(previous, len(rows), views):
+            view, choice, chosen_at = previous.view, previous.choice, previous.chosen_at
+            labelled, classes = _checked(views[view][rows], y, n_classes)
+            scaled = _Scaled.of(labelled, views[view])
+        else:
+            seen_as: dict[str, _Scaled] = {}
+            for name, features in views.items():
+                labelled, classes = _checked(features[rows], y, n_classes)
+                seen_as[name] = _Scaled.of(labelled, features)
+            matrices = {name: scaled.rows for name, scaled in seen_as.items()}
+            choice = choose_regularisation(matrices, classes, exploration, rng=rng)
+            scaled, chosen_at = seen_as[choice.view], len(classes)
+        return cls._fitted(scaled, classes, n_classes, choice, chosen_at, previous)
+
+    @classmethod
+    def _fitted(
+        cls,
+        scaled: _Scaled,
+        classes: IntArray,
+        n_classes: int,
+        choice: Choice,
+        chosen_at: int,
+        previous: LogisticTeacher | None,
+    ) -> LogisticTeacher:
+        center, scale = scaled.center, scaled.scale
         seen, targets = np.unique(classes, return_inverse=True)
-        start = _warm_start(previous, seen, center, scale) if previous else None
-        W, b = fit_softmax(Z, targets, len(seen), C, start=start)
+        start = None
+        if previous is not None and previous.view == choice.view:
+            start = _warm_start(previous, seen, center, scale)
+        W, b = fit_softmax(scaled.rows, targets, len(seen), choice.C, start=start)
         coef = (W / scale).astype(np.float32)
         # As a sum, not a product of matrix and vector: that once warned of an invalid value where all were finite.
         intercept = (b - (coef * center).sum(axis=1)).astype(np.float32)
-        return cls(coef, intercept, seen.astype(np.int64), n_classes, float(C), temperature, chosen_at, center, scale)
+        return cls(
+            coef=coef,
+            intercept=intercept,
+            seen=seen.astype(np.int64),
+            n_classes=n_classes,
+            C=float(choice.C),
+            temperature=choice.temperature,
+            chosen_at=chosen_at,
+            center=center,
+            scale=scale,
+            view=choice.view,
+            losses=choice.losses,
+        )
+
+    @property
+    def choice(self) -> Choice:
+        """What cross-validation last chose."""
+        return Choice(self.view, self.C, self.temperature, self.losses)
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Probabilities of all classes, (n, n_classes) float32, rows sum to 1; reads memory-mapped features in chunks.
@@ -144,6 +215,7 @@ class LogisticTeacher:
             "chosen_at": np.array([self.chosen_at], dtype=np.int64),
             "center": self.center,
             "scale": self.scale,
+            "view": _bytes_of({"view": self.view, "losses": dict(self.losses)}),
         }
 
     @classmethod
@@ -154,6 +226,8 @@ class LogisticTeacher:
             CorruptModel: An array is missing.
         """
         try:
+            # Teachers that were kept before there was more than one view have none.
+            seen_as = json.loads(np.asarray(arrays["view"], np.uint8).tobytes()) if "view" in arrays else {}
             return cls(
                 coef=np.asarray(arrays["coef"], dtype=np.float32),
                 intercept=np.asarray(arrays["intercept"], dtype=np.float32),
@@ -164,9 +238,34 @@ class LogisticTeacher:
                 chosen_at=int(arrays["chosen_at"][0]),
                 center=np.asarray(arrays["center"], dtype=np.float32),
                 scale=np.asarray(arrays["scale"], dtype=np.float32),
+                view=str(seen_as.get("view", RAW)),
+                losses={str(name): float(loss) for name, loss in seen_as.get("losses", {}).items()},
             )
         except KeyError as missing:
             raise CorruptModel("A teacher's state", f"it has no array {missing}") from missing
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """Labelled rows on the scale that fits are made on, (n, d), and what that took, each (d,)."""
+
+    rows: FloatArray
+    center: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def of(cls, rows: FloatArray, pool: Any) -> _Scaled:
+        center, scale = column_scaling(pool)
+        return cls((rows - center) / scale, center, scale)
+
+
+def _due(previous: LogisticTeacher, n_labels: int, views: Container[str]) -> bool:
+    """Whether it is time to choose again."""
+    return not previous.chosen_at or previous.view not in views or n_labels >= REGROWTH * previous.chosen_at
+
+
+def _bytes_of(values: Mapping[str, Any]) -> NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(values).encode(), dtype=np.uint8)
 
 
 def column_scaling(X: Any) -> tuple[FloatArray, FloatArray]:
@@ -204,96 +303,6 @@ def column_scaling(X: Any) -> tuple[FloatArray, FloatArray]:
         if deviation.max() <= min(5 * median, 50 * quartile):
             scale = np.full(d, np.sqrt(np.sum(deviation**2)))
     return center.astype(np.float32), scale.astype(np.float32)
-
-
-def choose_regularisation(
-    Z: FloatArray, y: IntArray, exploration: ArrayLike | None = None, *, rng: np.random.Generator
-) -> tuple[float, float]:
-    """C and temperature by cross-validated log-loss, with the one-standard-error rule.
-
-    Each C is judged at its own best temperature: otherwise log-loss buys sharper probabilities with worse decisions
-    (measured on AG News: 400 labels, .846 without and .861 with). The default wins where its paired loss is within one
-    standard error of the best; if it is not, of those that are, the one nearest to the default.
-
-    Args:
-        Z: Standardised features, (n, d).
-        y: Classes, (n,).
-        exploration: Rows that were drawn uniformly, (n,) of bool.
-        rng: Deals the folds.
-
-    Returns:
-        One of `C_GRID`, and a temperature in 0.2 … 5; `FIRST_C` and 1 below 10 labels or with a single class, where
-        nothing can be compared.
-    """
-    seen, targets = np.unique(y, return_inverse=True)
-    if len(y) < 2 * N_FOLDS or len(seen) < 2:
-        return FIRST_C, 1.0
-    folds = deal_folds(y, exploration, rng)
-    temperatures, losses = _path_losses(np.asarray(Z, dtype=np.float32), targets, folds, len(seen))
-    excess = losses - losses[losses.mean(axis=1).argmin()]
-    errors = excess.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
-    near = np.flatnonzero(excess.mean(axis=1) <= errors)
-    chosen = min(near, key=lambda i: abs(np.log(C_GRID[i] / DEFAULT_C)))
-    return C_GRID[chosen], float(np.clip(temperatures[chosen], 0.2, 5.0))
-
-
-def deal_folds(y: IntArray, exploration: ArrayLike | None, rng: np.random.Generator) -> IntArray:
-    """Which of `N_FOLDS` folds each row is tested in, (n,); -1 is never, always trained on.
-
-    Stratified: the rows of each class are shuffled and dealt in turn. With at least 30 exploration rows only they
-    are dealt.
-    """
-    tested = np.ones(len(y), dtype=bool)
-    if exploration is not None:
-        explored = np.asarray(exploration, dtype=bool)
-        if explored.sum() >= MIN_EXPLORATION:
-            tested = explored
-    order = rng.permutation(np.flatnonzero(tested))
-    order = order[np.argsort(y[order], kind="stable")]
-    folds = np.full(len(y), -1, dtype=np.int64)
-    folds[order] = np.arange(len(order)) % N_FOLDS
-    return folds
-
-
-def _path_losses(
-    Z: FloatArray, y: IntArray, folds: IntArray, n_classes: int
-) -> tuple[list[float], NDArray[np.float64]]:
-    """Temperature for each C, and the loss of each tested row at it, (grid so far, tested rows).
-
-    Each fold walks up the grid from the strongest regularisation, each fit starting where the last one ended; the
-    path ends where the loss only rises.
-    """
-    # A large problem (many labels × columns × classes) tests fewer of the folds: C is worth seconds, not minutes.
-    affordable = int(_CV_WORK * N_FOLDS / max(1.0, float(Z.size) * n_classes))
-    parts = [(folds != fold, folds == fold) for fold in range(min(N_FOLDS, max(2, affordable)))]
-    parts = [(train, test) for train, test in parts if test.any()]
-    truth = np.concatenate([y[test] for _, test in parts])
-    starts: list[tuple[FloatArray, FloatArray] | None] = [None] * len(parts)
-    temperatures: list[float] = []
-    losses: list[NDArray[np.float64]] = []
-    for C in C_GRID:
-        guesses = []
-        for i, (train, test) in enumerate(parts):
-            present, targets = np.unique(y[train], return_inverse=True)
-            starts[i] = W, b = fit_softmax(
-                Z[train], targets, len(present), C, start=starts[i], max_iterations=_CV_ITERATIONS, tolerance=1e-4
-            )
-            guesses.append(_spread(Z[test] @ W.T + b, present, n_classes))
-        P = np.concatenate(guesses)
-        temperatures.append(fit_temperature(P, truth))
-        losses.append(log_losses(truth, apply_temperature(P, temperatures[-1])))
-        means = [row.mean() for row in losses]
-        if C > DEFAULT_C and means[-1] > means[-2] > min(means):
-            break
-    return temperatures, np.array(losses)
-
-
-def _spread(logits: FloatArray, present: IntArray, n_classes: int) -> NDArray[np.float64]:
-    """Probabilities of all classes from the logits of those that were trained on."""
-    P = np.full((len(logits), n_classes), UNSEEN_PROBABILITY)
-    weights = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
-    P[:, present] = np.maximum(weights / weights.sum(axis=1, keepdims=True), UNSEEN_PROBABILITY)
-    return P
 
 
 def _warm_start(

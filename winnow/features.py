@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -118,10 +119,43 @@ class FeatureStore:
         self._forget_others(project_id, path)
         return FeatureMatrix(array, rows, encoder.digest)
 
+    def derived(
+        self, project_id: int, matrix: FeatureMatrix, name: str, rows: int, make: Callable[[], Features]
+    ) -> Features:
+        """What ``make`` computes from the matrix, (rows, dim), float16, memory-mapped; computed once on this machine.
+
+        One under another ``name``, or of another encoder, is forgotten.
+        """
+        dim = matrix.array.shape[1]
+        path = self._derived_folder / f"{self._derived_prefix(project_id, matrix)}{name}"
+
+        def fetch(part: Path) -> None:
+            made = np.ascontiguousarray(make(), np.float16)
+            if made.shape != (rows, dim):
+                raise ValueError(f"{name} has shape {made.shape}, not {(rows, dim)}")
+            made.tofile(part)
+
+        with self._cache.held(path, rows * dim * 2, fetch) as file:
+            array = np.memmap(file, np.float16, "r", shape=(rows, dim))
+        self._forget_others(project_id, path)
+        return array
+
+    def derived_names(self, project_id: int, matrix: FeatureMatrix) -> list[str]:
+        """The names under which something was derived from the project's features, by their encoder."""
+        prefix = self._derived_prefix(project_id, matrix)
+        return sorted(path.name.removeprefix(prefix) for path in self._derived_folder.glob(f"{prefix}*"))
+
+    @property
+    def _derived_folder(self) -> Path:
+        return self._folder / "derived"
+
+    def _derived_prefix(self, project_id: int, matrix: FeatureMatrix) -> str:
+        return f"{self._origin}-{project_id}-{(matrix.digest or '')[:16]}-"
+
     def _forget_others(self, project_id: int, path: Path) -> None:
-        for other in self._folder.glob(f"{self._origin}-{project_id}-*"):
+        for other in path.parent.glob(f"{self._origin}-{project_id}-*"):
             if other != path:
-                other.unlink(missing_ok=True)  # of an encoder that was replaced
+                other.unlink(missing_ok=True)  # of an encoder that was replaced, or of fewer items
 
     def _append(self, file: BinaryIO, shards: list[FeatureShard], dtype: np.dtype[Any], dim: int) -> None:
         row_bytes = dim * dtype.itemsize

@@ -7,7 +7,7 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -123,6 +123,12 @@ def get_content(session: Session, project_id: int, item_id: int) -> tuple[str, b
     if row.media_type == FEATURES_TYPE:
         return "application/json", json.dumps(unpack_features(row.data)).encode()
     return row.media_type, row.data
+
+
+def pool_numbers(session: Session, project_id: int, below: int) -> Iterator[int]:
+    """The numbers below ``below`` of the items that nothing is measured on, ascending."""
+    query = select(Item.number).where(Item.project_id == project_id, Item.split == "pool", Item.number < below)
+    return iter(session.scalars(query.order_by(Item.number)))
 
 
 def raw_items(session: Session, project_id: int, numbers: Sequence[int]) -> list[RawItem]:

@@ -209,18 +209,19 @@ class _Round:
             return LogisticTeacher.from_arrays(saved)
         before = self._previous.teacher if self._previous else None
         old = LogisticTeacher.from_arrays(before) if before is not None else None
-        teacher = LogisticTeacher.fit(
-            self._data.features[self._labeled],
+        views = self._data.views
+        teacher = LogisticTeacher.fit_views(
+            views,
+            self._labeled,
             self._y,
             self._data.n_classes,
             self._explored,
             rng=np.random.default_rng(self._seeds["teacher"]),
             previous=old,
-            pool=self._data.features,
         )
         size = 4.0 * len(self._y) * self._data.features.shape[1] * len(teacher.seen)
         chose = old is None or old.chosen_at != teacher.chosen_at
-        self._flops += size * (_FIT_STEPS + (_CHOICE_STEPS if chose else 0))
+        self._flops += size * (_FIT_STEPS + (_CHOICE_STEPS * len(views) if chose else 0))
         self._checkpoints.save("teacher", teacher.arrays())
         return teacher
 
@@ -262,6 +263,8 @@ class _Round:
             "measured_on": "test" if data.holdout_is_test else "holdout",
             "measured_labels": len(data.holdout_rows),
             "teacher_c": teacher.C,
+            "teacher_view": teacher.view,
+            "view_losses": {name: round(loss, 4) for name, loss in teacher.losses.items()},
             "teacher": None,
             "student": None,
             "accuracy": None,
@@ -302,8 +305,9 @@ class _Round:
         strategy = get_strategy(self._recipe.strategy)
         if probabilities is None and "probabilities" in strategy.needs:
             strategy = get_strategy("typiclust" if strategy.name == "clustered_margin" else "random")
+        view = teacher.view if teacher is not None else list(self._data.views)[-1]
         context = QueryContext(
-            features=self._data.features,
+            features=self._data.views[view],
             candidates=self._candidates,
             labeled=self._labeled,
             y=self._y,
@@ -313,25 +317,28 @@ class _Round:
             pending=np.asarray(self._data.pending_rows, np.int64),
             batch_size=self._recipe.batch_size,
             class_names=self._data.class_names,
-            scaling=self._scaling(teacher),
+            scaling=self._scaling(teacher, self._data.views[view]),
         )
         return strategy.rank(context, self._recipe.queue_size)
 
     # --- parts -----------------------------------------------------------------------------------------------------
 
-    def _scaling(self, teacher: LogisticTeacher | None) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    def _scaling(
+        self, teacher: LogisticTeacher | None, features: NDArray[np.floating[Any]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         from models.teachers import column_scaling
 
         if teacher is not None:
             return teacher.center, teacher.scale
-        return column_scaling(self._data.features) if len(self._data.features) else None
+        return column_scaling(features) if len(features) else None
 
     def _teacher_probabilities(self, teacher: LogisticTeacher, rows: IntArray) -> NDArray[np.float32]:
         """Shape ``(len(rows), n_classes)``, read in chunks so that a memory-mapped pool is never copied whole."""
         out = np.empty((len(rows), self._data.n_classes), dtype=np.float32)
+        features = self._data.views[teacher.view]
         for start in range(0, len(rows), _CHUNK_ROWS):
             chunk = rows[start : start + _CHUNK_ROWS]
-            out[start : start + _CHUNK_ROWS] = teacher.predict_proba(self._data.features[chunk])
+            out[start : start + _CHUNK_ROWS] = teacher.predict_proba(features[chunk])
         return out
 
     @contextmanager

@@ -62,7 +62,7 @@ class StoredCheckpoints:
 
 def digest_of(data: RoundData, recipe: Recipe, encoder: str) -> str:
     """Names what a round learns from: the same for another attempt at the same labels."""
-    total = hashlib.sha256(repr((data.class_names, recipe, encoder)).encode())
+    total = hashlib.sha256(repr((data.class_names, recipe, encoder, list(data.views))).encode())
     for array in (data.labeled_rows, data.y, data.exploration, data.holdout_rows, data.holdout_y):
         total.update(np.ascontiguousarray(array).tobytes())
         total.update(b"|")

@@ -42,6 +42,8 @@ class RoundData:
         holdout_y: Shape ``(h,)``: their class indices.
         holdout_is_test: Whether they are the project's own test set.
         pending_rows: Rows in somebody's hands.
+        diffused: Shape ``(n, d)``: the rows as they are after they have spread over the graph of neighbours
+            (`sampler.diffusion`), in which no measured row is anybody's neighbour; None to do without.
     """
 
     task: str
@@ -56,6 +58,12 @@ class RoundData:
     holdout_y: IntArray = field(default_factory=_no_rows)
     holdout_is_test: bool = False
     pending_rows: IntArray = field(default_factory=_no_rows)
+    diffused: NDArray[np.floating[Any]] | None = None
+
+    @property
+    def views(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """The rows as a teacher may see them; the last one is for when there is nothing to choose by."""
+        return {"raw": self.features} | ({} if self.diffused is None else {"diffused": self.diffused})
 
     @property
     def n_classes(self) -> int:

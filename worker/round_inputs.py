@@ -27,6 +27,7 @@ from winnow.label_rows import TrainingLabels, standing_for_training
 from winnow.projects import class_names
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
+from worker.diffused import load_diffused
 from worker.project_encoder import encoder_that_is_done, project_encoder
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
@@ -149,7 +150,8 @@ def load_data(
         encoder = project_encoder(runtime, context, project)
         encode_ahead(runtime, context, encoder, ENCODE_AHEAD_SECONDS)
     used_encoder = done or encoder
-    matrix = FeatureStore(runtime.database, runtime.storage, runtime.settings).matrix(project.id)
+    store = FeatureStore(runtime.database, runtime.storage, runtime.settings)
+    matrix = store.matrix(project.id)
     if used_encoder is None or matrix.digest != used_encoder.digest:
         raise Interrupted("the encoder was replaced")
     training = snapshot.training
@@ -165,6 +167,8 @@ def load_data(
         with runtime.database.read() as session:
             return pool.raw_items(session, project.id, rows.numbers(wanted).tolist())
 
+    # While the pool is being encoded its graph would be out of date with each round.
+    diffused = None if done is None else load_diffused(runtime, store, project.id, matrix, features)
     mechanisms = np.array([labels.mechanisms[place] == "exploration" for place in training], bool)
     data = RoundData(
         task=project.task,
@@ -179,6 +183,7 @@ def load_data(
         holdout_y=labels.classes[measured],
         holdout_is_test=is_test,
         pending_rows=snapshot.pending[snapshot.pending < matrix.covered],
+        diffused=diffused,
     )
     return data, rows, used_encoder
 

@@ -37,7 +37,8 @@ class SimulateOptions:
         budget: Labels in all; the whole pool where that is smaller.
         seeds: How many runs, seeded 0, 1, …
         baseline: ``random`` or ``none``.
-        baseline_features: ``raw`` or ``same``: alike until the strategy brings features of its own.
+        baseline_features: ``raw`` leaves the features that have spread over the graph of neighbours to the strategy;
+            ``same`` gives them to the baseline too.
         encoder: Name of an encoder; ``auto`` for the one that a project would use.
         student: ``auto``, or ``none`` to leave distillation out.
         ranker: ``teacher`` or ``student``: whose probabilities rank.
@@ -103,7 +104,8 @@ def simulate(
         for seed in range(options.seeds):
             share = (arm * options.seeds + seed) / (len(arms) * options.seeds)
             say(0.1 + 0.9 * share, f"{strategy}, seed {seed}")
-            runs.append(_run(bench, replace(options, strategy=strategy), seed))
+            plain = arm == 1 and options.baseline_features == "raw"
+            runs.append(_run(bench.without_diffusion() if plain else bench, replace(options, strategy=strategy), seed))
         results.append(runs)
     baseline = results[1] if len(results) > 1 else None
     say(1.0, "done")
@@ -139,6 +141,8 @@ class _Bench:
     test_features: NDArray[np.floating[Any]]
     test_items: Sequence[RawItem]
     test_y: IntArray
+    diffused: NDArray[np.floating[Any]] | None
+    test_diffused: NDArray[np.floating[Any]] | None
 
     @classmethod
     def of(cls, pool: Dataset, test: Dataset, options: SimulateOptions, say: Progress) -> _Bench:
@@ -160,6 +164,7 @@ class _Bench:
             if options.encoder not in ("auto", "none"):
                 raise Invalid(f"encoder: features are taken as they are; '{options.encoder}' cannot be applied")
         encoder, features, test_features = _encoded(pool, test, options.encoder, say)
+        diffused, test_diffused = _diffused(features, test_features)
         return cls(
             task=pool.task,
             encoder=encoder,
@@ -170,7 +175,13 @@ class _Bench:
             test_features=test_features,
             test_items=list(test.items),
             test_y=np.array([index[label] for label in test.labels], dtype=np.int64),
+            diffused=diffused,
+            test_diffused=test_diffused,
         )
+
+    def without_diffusion(self) -> _Bench:
+        """The same with the features as they are."""
+        return replace(self, diffused=None, test_diffused=None)
 
     @property
     def n_classes(self) -> int:
@@ -204,7 +215,14 @@ class _Bench:
             y=answers,
             exploration=np.full(len(bought), drawn_uniformly),
             candidate_rows=np.setdiff1d(np.arange(len(self.y), dtype=np.int64), bought),
+            diffused=self.diffused,
         )
+
+    def test_probabilities(self, teacher: LogisticTeacher) -> NDArray[np.floating[Any]]:
+        """What a teacher thinks of the test rows, in its view of them."""
+        if self.test_diffused is not None and teacher.view != "raw":
+            return teacher.predict_proba(self.test_diffused)
+        return teacher.predict_proba(self.test_features)
 
 
 def _run(bench: _Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
@@ -278,7 +296,7 @@ def _score(
 ) -> None:
     teacher: LogisticTeacher | None = result.teacher
     if teacher is not None:
-        probabilities: NDArray[np.floating[Any]] = teacher.predict_proba(bench.test_features)
+        probabilities = bench.test_probabilities(teacher)
     else:
         # A single class so far: all that can be said is that class.
         probabilities = np.zeros((len(bench.test_y), bench.n_classes))
@@ -322,6 +340,20 @@ def _encoded(
             parts.append(encoder.encode((texts + test_texts)[start : start + 512]).features)
         features = np.concatenate(parts).astype(encoder.dtype)
     return encoder.name, features[: len(texts)], features[len(texts) :]
+
+
+def _diffused(
+    features: NDArray[np.floating[Any]], test_features: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.floating[Any]] | None, NDArray[np.floating[Any]] | None]:
+    """Both files as they are after the pool has spread over its graph; test rows are nobody's neighbours."""
+    from models.teachers import column_scaling
+    from sampler.diffusion import LEAST_ROWS, diffuse
+
+    if len(features) < LEAST_ROWS:
+        return None, None
+    rows = np.arange(len(features), dtype=np.int64)
+    pool = diffuse(features, rows, scaling=column_scaling(features))
+    return pool.of_rows(rows).astype(np.float16), pool.of_features(test_features).astype(np.float16)
 
 
 def _natural(label: str) -> tuple[int, int, str]:

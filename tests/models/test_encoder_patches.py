@@ -8,7 +8,8 @@ from models.encoder_patches import PatchesEncoder
 from models.errors import BadInput
 from models.evaluate import accuracy
 from models.images import ImageShape, decode_image, measure_shape
-from models.teachers import LogisticTeacher, deal_folds
+from models.regularisation import deal_folds
+from models.teachers import LogisticTeacher
 
 
 def encoded_as(image, kind="PNG", **options):

@@ -4,15 +4,15 @@ import pytest
 from models import teachers
 from models.errors import BadInput, CorruptModel
 from models.evaluate import accuracy
-from models.teachers import (
+from models.regularisation import (
     C_GRID,
-    FIRST_C,
+    DEFAULT_C,
     UNSEEN_PROBABILITY,
-    LogisticTeacher,
+    Choice,
     choose_regularisation,
-    column_scaling,
     deal_folds,
 )
+from models.teachers import RAW, LogisticTeacher, column_scaling
 
 
 def sentences(n, k=4, d=32, noise=1.0, seed=0):
@@ -122,7 +122,7 @@ def test_more_noise_asks_for_more_regularisation():
     chosen = {}
     for noise in (0.5, 6.0):
         X, y = sentences(400, noise=noise)
-        chosen[noise], _ = choose_regularisation(X, y, rng=np.random.default_rng(0))
+        chosen[noise] = choose_regularisation({RAW: X}, y, rng=np.random.default_rng(0)).C
     assert chosen[6.0] < chosen[0.5]
     assert set(chosen.values()) <= set(C_GRID)
 
@@ -135,7 +135,7 @@ def test_random_labels_give_probabilities_near_the_prior():
 
 def test_too_few_labels_to_compare_take_the_first_value():
     X, y = sentences(9)
-    assert choose_regularisation(X, y, rng=np.random.default_rng(0)) == (FIRST_C, 1.0)
+    assert choose_regularisation({RAW: X}, y, rng=np.random.default_rng(0)) == Choice(RAW, DEFAULT_C, 1.0)
 
 
 def test_folds_are_stratified_and_differ_by_seed():
@@ -208,3 +208,56 @@ def test_features_of_another_encoder_are_refused():
     X, y = sentences(20)
     with pytest.raises(BadInput, match="32 columns"):
         fit(X, y).predict_proba(X[:, :5])
+
+
+def two_views(n, seed=0):
+    """Labels that are plain in one view and drowned in noise in the other."""
+    clear, y = sentences(n, noise=0.3, seed=seed)
+    noisy = sentences(n, noise=30.0, seed=seed)[0]
+    return clear, noisy, y
+
+
+def test_the_view_that_predicts_labels_it_was_not_trained_on_wins():
+    clear, noisy, y = two_views(60)
+    rows = np.arange(60)
+    for views in ({RAW: noisy, "other": clear}, {RAW: clear, "other": noisy}):
+        teacher = LogisticTeacher.fit_views(views, rows, y, 4, rng=np.random.default_rng(0))
+        assert views[teacher.view] is clear
+        assert teacher.losses[teacher.view] < min(loss for name, loss in teacher.losses.items() if name != teacher.view)
+        assert accuracy(y, teacher.predict_proba(clear).argmax(axis=1)) > 0.95
+
+
+def test_the_last_view_is_taken_while_there_is_nothing_to_compare():
+    clear, noisy, y = two_views(8)
+    teacher = LogisticTeacher.fit_views({RAW: noisy, "other": clear}, np.arange(8), y, 4, rng=np.random.default_rng(0))
+    assert (teacher.view, teacher.losses) == ("other", {})
+
+
+def test_the_first_view_wins_among_equals():
+    clear, _, y = two_views(60)
+    views = {RAW: clear, "other": clear.copy()}
+    assert LogisticTeacher.fit_views(views, np.arange(60), y, 4, rng=np.random.default_rng(0)).view == RAW
+
+
+def test_a_view_stands_until_labels_have_grown_or_it_is_gone():
+    clear, noisy, y = two_views(200)
+
+    def fit_on(n, views, previous=None):
+        return LogisticTeacher.fit_views(views, np.arange(n), y[:n], 4, rng=np.random.default_rng(0), previous=previous)
+
+    first = fit_on(60, {RAW: noisy, "other": clear})
+    assert first.view == "other"
+    swapped = {RAW: clear, "other": noisy}
+    assert fit_on(70, swapped, first).view == "other"
+    assert fit_on(78, swapped, first).view == RAW
+    gone = fit_on(70, {RAW: noisy}, first)
+    assert (gone.view, gone.chosen_at) == (RAW, 70)
+
+
+def test_a_teacher_is_kept_with_its_view_and_one_kept_before_there_were_views_is_raw():
+    clear, noisy, y = two_views(60)
+    teacher = LogisticTeacher.fit_views({RAW: noisy, "other": clear}, np.arange(60), y, 4, rng=np.random.default_rng(0))
+    again = LogisticTeacher.from_arrays(teacher.arrays())
+    assert (again.view, again.losses) == ("other", teacher.losses)
+    old = {name: array for name, array in teacher.arrays().items() if name != "view"}
+    assert LogisticTeacher.from_arrays(old).view == RAW

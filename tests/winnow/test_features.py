@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -170,3 +171,51 @@ def test_a_matrix_that_lost_its_end_or_its_folder_is_made_again(
         np.testing.assert_array_equal(store.matrix(project).array, rows(0, 6))
     shutil.rmtree(settings.cache_folder)
     np.testing.assert_array_equal(store.matrix(project).array, rows(0, 6))
+
+
+def test_what_is_derived_is_computed_once_and_replaced_under_another_name(
+    database: Database, store: FeatureStore, project: int, settings: Settings
+) -> None:
+    add(database, store, project, 0, 4)
+    matrix = store.matrix(project)
+    computed: list[str] = []
+
+    def derive(name: str, factor: int) -> NDArray[np.floating]:
+        def make() -> NDArray[np.float16]:
+            computed.append(name)
+            return matrix.array * factor
+
+        return store.derived(project, matrix, name, 4, make)
+
+    first = derive("4-a", 2)
+    assert isinstance(first, np.memmap)
+    np.testing.assert_array_equal(first, rows(0, 4) * 2)
+    np.testing.assert_array_equal(derive("4-a", 3), rows(0, 4) * 2)
+    assert (computed, store.derived_names(project, matrix)) == (["4-a"], ["4-a"])
+    np.testing.assert_array_equal(derive("4-b", 3), rows(0, 4) * 3)
+    assert store.derived_names(project, matrix) == ["4-b"]
+    np.testing.assert_array_equal(first, rows(0, 4) * 2)  # what is mapped stays
+    shutil.rmtree(settings.cache_folder / "features")
+    np.testing.assert_array_equal(derive("4-b", 5), rows(0, 4) * 5)
+    np.testing.assert_array_equal(store.matrix(project).array, rows(0, 4))
+
+
+def test_what_is_derived_is_of_one_encoder_and_one_project(
+    database: Database, store: FeatureStore, project: int
+) -> None:
+    add(database, store, project, 0, 4)
+    matrix = store.matrix(project)
+    store.derived(project, matrix, "4-a", 4, lambda: matrix.array)
+    other = replace(matrix, digest="e" * 64)
+    assert store.derived_names(project, other) == []
+    assert store.derived_names(project + 1, matrix) == []
+
+
+def test_something_derived_that_is_not_as_large_as_said_is_refused(
+    database: Database, store: FeatureStore, project: int
+) -> None:
+    add(database, store, project, 0, 4)
+    matrix = store.matrix(project)
+    with pytest.raises(ValueError, match=r"4-a has shape \(3, 3\), not \(4, 3\)"):
+        store.derived(project, matrix, "4-a", 4, lambda: matrix.array[:3])
+    assert store.derived_names(project, matrix) == []

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sampler.errors import UnknownStrategy
+from sampler.peers import MODAL
 from sampler.strategies import strategy_names
 from winnow.errors import Invalid
 from worker.dataset import Dataset
@@ -105,7 +106,10 @@ def others_permuted(pool: Dataset, asked: set[int], seed: int) -> Dataset:
     return replace(pool, labels=tuple(labels))
 
 
-@pytest.mark.parametrize("strategy", strategy_names())
+PEERS = [f"modal:{name}" for name in MODAL if name != "expected_error_reduction"]  # which takes its time
+
+
+@pytest.mark.parametrize("strategy", [*strategy_names(), *PEERS])
 def test_labels_that_were_not_asked_for_change_no_query(strategy: str) -> None:
     options = replace(FAST, strategy=strategy, seeds=1, baseline="none", noise=0.1)
     before = simulate(POOL, TEST, options)
@@ -191,11 +195,33 @@ def test_texts_go_through_an_encoder_and_a_student_and_a_baseline_may_be_left_ou
     assert said[-1][0] == 1.0
 
 
-def test_same_baseline_features_are_raw_ones_as_long_as_no_strategy_brings_others() -> None:
-    options = replace(FAST, seeds=1, budget=16)
-    raw, same = simulate(POOL, TEST, options), simulate(POOL, TEST, replace(options, baseline_features="same"))
+def clumps(n: int, seed: int) -> Dataset:
+    """Two classes of six clumps each, all apart, in fifty noisy columns."""
+    rng = np.random.default_rng(seed)
+    clump = rng.integers(12, size=n)
+    X = np.random.default_rng(5).normal(size=(12, 50))[clump] + 1.0 * rng.normal(size=(n, 50))
+    return Dataset("features", X.astype(np.float32), tuple("xy"[c % 2] for c in clump))
+
+
+def test_the_baseline_sees_diffused_features_only_where_they_are_asked_for() -> None:
+    pool, test = clumps(600, 0), clumps(300, 1)
+    options = replace(FAST, seeds=2, batch=12, budget=48, strategy="random")
+    raw = simulate(pool, test, options)
+    same = simulate(pool, test, replace(options, baseline_features="same"))
     assert (raw["baseline"]["features"], same["baseline"]["features"]) == ("raw", "same")
-    assert raw["baseline"]["seeds"][0]["accuracy"] == same["baseline"]["seeds"][0]["accuracy"]
+    strategy = raw["area_under_curve"]["strategy"]
+    assert same["area_under_curve"] == {"strategy": strategy, "baseline": strategy}
+    assert strategy > raw["area_under_curve"]["baseline"] + 0.03
+    assert raw["full_pool_accuracy"] == same["full_pool_accuracy"]
+
+
+def test_no_test_row_has_a_part_in_the_graph_of_neighbours() -> None:
+    pool, test = clumps(300, 0), clumps(300, 1)
+    options = replace(FAST, seeds=1, budget=24)
+    items = np.asarray(test.items)
+    fewer = Dataset("features", items[:20], test.labels[:20])
+    with_all, with_few = simulate(pool, test, options), simulate(pool, fewer, options)
+    assert queries(with_all) == queries(with_few)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""The features of a project after they have spread over its graph of neighbours: made once, extended as it grows."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from models.teachers import column_scaling
+from sampler.diffusion import LEAST_ROWS, DiffusedPool, diffuse, drawn_references
+from winnow import pool
+from winnow.features import FeatureMatrix, Features, FeatureStore
+from worker.base import Runtime
+from worker.round_data import IntArray
+
+MOST_ROWS = 200_000
+"""In a larger pool the first round would wait for minutes."""
+_OUTGROWN = 1.2
+"""When the pool has grown by this since the graph was made, a new one is."""
+
+
+def load_diffused(
+    runtime: Runtime, store: FeatureStore, project_id: int, matrix: FeatureMatrix, features: Features
+) -> Features | None:
+    """The diffused form of ``features``, whose first rows are the ``matrix`` and whose others come after it.
+
+    Only items of the pool are anybody's neighbours: never those that something is measured on. None where the pool is
+    too small or too large for it.
+    """
+    if not LEAST_ROWS <= matrix.covered <= MOST_ROWS:
+        return None
+    with runtime.database.read() as session:
+        numbers = np.fromiter(pool.pool_numbers(session, project_id, matrix.covered), np.int64)
+    if len(numbers) < LEAST_ROWS:
+        return None
+    base = _kept(store, project_id, matrix, numbers) or matrix.covered
+    array = matrix.array[:base]
+    references = numbers[numbers < base]
+    scaling = column_scaling(array)
+
+    def make() -> Features:
+        return diffuse(array, references, scaling=scaling).of_rows(np.arange(base)).astype(np.float16)
+
+    diffused = store.derived(project_id, matrix, _name(base, references), base, make)
+    if base == len(features):
+        return diffused
+    drawn = drawn_references(references)
+    grown = DiffusedPool(features, drawn, diffused[drawn].astype(np.float32), scaling)
+    return np.concatenate([diffused, grown.of_rows(np.arange(base, len(features))).astype(np.float16)])
+
+
+def _kept(store: FeatureStore, project_id: int, matrix: FeatureMatrix, numbers: IntArray) -> int | None:
+    """How many rows the graph that there is was made for, if it still serves."""
+    for name in store.derived_names(project_id, matrix):
+        base = int(name.split("-")[0])
+        if base <= matrix.covered <= _OUTGROWN * base and name == _name(base, numbers[numbers < base]):
+            return base
+    return None
+
+
+def _name(base: int, references: IntArray) -> str:
+    return f"{base}-{hashlib.sha256(references.tobytes()).hexdigest()[:16]}"
