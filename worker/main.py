@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
 from typing import Any
 
 import structlog
@@ -24,13 +23,12 @@ from winnow.hints import BULK_QUEUE, ROUNDS_QUEUE
 from winnow.settings import Settings
 from winnow.storage import Storage
 from worker.flags import Bell, Flag
-from worker.signals import SignalPipe
+from worker.signals import STOP_SIGNALS, StopSignals
 
 log = structlog.get_logger(__name__)
 
 SOFT_STOP_SECONDS = 5.0
 SEEN_SECONDS = 5.0
-_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _PR_SET_PDEATHSIG = 1
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -55,7 +53,7 @@ class _Worker:
         self._parent = os.getppid() if die_with_parent else None
         self._name = workers.worker_name()
         self._stopping = Flag()
-        self._signals = SignalPipe()
+        self._signals = StopSignals(self._told_to_stop)
         self._bell = Bell()
         self._seen_at = 0.0
         self._children: set[int] = set()
@@ -64,16 +62,13 @@ class _Worker:
         self._start_loop: Callable[[], None] = lambda: None
 
     def run(self) -> int:
+        self._signals.open()
         from celery.signals import worker_process_init
         from celery.worker import WorkController
 
         from worker.app import make_celery
         from worker.reaper import Reaper
 
-        for number in _STOP_SIGNALS:
-            signal.signal(number, self._on_signal)
-        if self._signals.open() & _STOP_SIGNALS:
-            self._on_signal(signal.SIGTERM, None)
         app = make_celery(self._settings, stopping=self._stopping, bell=self._bell)
         worker_process_init.connect(self._on_child, weak=False)
         self._start_loop = lambda: app.winnow_loop().start()
@@ -105,7 +100,7 @@ class _Worker:
         log.error("worker.broken", exitcode=self._controller.exitcode)
         return 1
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _told_to_stop(self) -> None:
         if not self._stopping():
             self._stopping.set()
             threading.Thread(target=self._stop, name="winnow-stop", daemon=True).start()
@@ -151,9 +146,9 @@ class _Worker:
                 jobs.release_worker(session, workers.worker_name(child=pid))
             jobs.release_worker(session, self._name, died=False)
         sys.stdout.flush()
+        self._signals.close()
         if self._stopping():
             return
-        self._signals.hand_over()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
     def _busy(self) -> bool:
@@ -188,6 +183,6 @@ class _Worker:
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        for number in _STOP_SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         self._start_loop()

@@ -1,34 +1,41 @@
-"""Signals that come while a process becomes another program: none is lost."""
+"""Being told to stop: no signal is lost, not even one that comes while a process becomes another program."""
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
+from collections.abc import Callable
 
-_VARIABLE = "_WINNOW_SIGNALS"
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_WAKE_UP = signal.SIGUSR1
 
 
-class SignalPipe:
-    """Has each signal written into a pipe at once, whatever Python is doing, where a handler is set for it.
+class StopSignals:
+    """Takes SIGTERM and SIGINT in a thread of its own, and from no other place.
 
-    ``execv`` throws away the handlers, and what they were about to do, but not the pipe.
+    They are blocked in every thread, so that what comes while nobody waits for it stays pending. ``execv`` keeps both:
+    the signals that are blocked, and those that are pending; handlers it would throw away, and what they were about to
+    do.
     """
 
-    def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
+    def __init__(self, told: Callable[[], None]) -> None:
+        """``told`` is called in the thread for each signal."""
+        self._told = told
+        self._thread = threading.Thread(target=self._wait, name="winnow-signals", daemon=True)
 
-    def open(self) -> set[int]:
-        """Begin, in the main thread; returns the signals that came just before this process became what it is."""
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        inherited = os.environ.pop(_VARIABLE, None)
-        if inherited is None:
-            return set()
-        with os.fdopen(int(inherited), "rb", buffering=0) as pipe:
-            os.set_blocking(pipe.fileno(), False)
-            return set(pipe.read(4096) or b"")  # None: nothing came, and another process holds the other end
+    def open(self) -> None:
+        """Begin, in the main thread, before there is any other: threads inherit which signals are blocked."""
+        for number in STOP_SIGNALS:  # where a thread was there before, and takes it
+            signal.signal(number, lambda *_: self._told())
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS | {_WAKE_UP})
+        self._thread.start()
 
-    def hand_over(self) -> None:
-        """Leave the pipe to the program that this process is about to become."""
-        os.set_inheritable(self._reader, True)
-        os.environ[_VARIABLE] = str(self._reader)
+    def close(self) -> None:
+        """Take no more signals: those that come now are for the program that this process is about to become."""
+        if self._thread.ident is not None:
+            signal.pthread_kill(self._thread.ident, _WAKE_UP)
+            self._thread.join()
+
+    def _wait(self) -> None:
+        while signal.sigwait(STOP_SIGNALS | {_WAKE_UP}) in STOP_SIGNALS:
+            self._told()

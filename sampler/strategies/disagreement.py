@@ -10,7 +10,7 @@ import numpy as np
 
 from sampler import reasons
 from sampler.batch import best_first
-from sampler.committee import votes_of
+from sampler.committee import canonical_classes, votes_of
 from sampler.committee_scores import bald_scores, consensus_entropy_scores, hard_vote_entropy_scores, kl_max_scores
 from sampler.linear_committee import fit_linear_committee, linear_committee_scores
 from sampler.query import QueryContext, Ranking
@@ -34,7 +34,8 @@ def _rank(ctx: QueryContext, size: int, seed: int, measure: str) -> Ranking:
         return _ranking(ctx, picks, scores[picks], ctx.committee[:, picks], measure)
     if len(np.unique(ctx.y)) < 2:
         return rank_typiclust(ctx, size, seed)  # nothing to disagree about yet
-    committee = fit_linear_committee(ctx.points(ctx.labeled), ctx.y, np.random.default_rng(seed))
+    y = canonical_classes(ctx.labeled, ctx.y)  # the bootstraps are drawn class by class
+    committee = fit_linear_committee(ctx.points(ctx.labeled), y, np.random.default_rng(seed))
     asked = committee if ctx.scaling is None else committee.unscaled(ctx.scaling)
     scores = linear_committee_scores(asked, ctx.features, ctx.candidates, measure, ctx.n_classes)
     picks = best_first(scores, ctx.candidates, size, seed)
