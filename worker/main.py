@@ -28,6 +28,7 @@ from worker.signals import STOP_SIGNALS, StopSignals
 log = structlog.get_logger(__name__)
 
 SOFT_STOP_SECONDS = 5.0
+LAST_WORDS_SECONDS = 0.2  # for a process to log how its job ended: the database knows of it a little sooner
 SEEN_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -109,8 +110,12 @@ class _Worker:
         """Wait until the running jobs have paused, for 5 s at most, and end all processes."""
         # Celery is not told: its main thread would end the processes of the pool, and with them what still runs there.
         deadline = time.monotonic() + SOFT_STOP_SECONDS
+        waited = False
         while self._busy() and time.monotonic() < deadline:
+            waited = True
             time.sleep(0.05)
+        if waited:
+            time.sleep(LAST_WORDS_SECONDS)
         self._kill_children()
         self._give_back()
         log.info("worker.stopped")

@@ -246,6 +246,7 @@ class _Real:
     def __init__(self, ground: Ground, rng: random.Random) -> None:
         self._ground = ground
         self._rng = rng
+        self._done: set[tuple[str, str]] = set()
 
     def put(self, case: Case[Any]) -> Case[Any]:
         """The case on the ground of the run."""
@@ -258,19 +259,23 @@ class _Real:
             return case
         components = case.meta.components
         fits = {place for place, part in components.items() if part.mode is GenerationMode.POSITIVE}
-        if ending or (ParameterLocation.PATH in fits and self._often()):
+        if ending or (ParameterLocation.PATH in fits and self._often(case, "path")):
             makers = self._ground.ids(case.method.upper(), case.path)
             case.path_parameters = {name: makers[name]() for name in case.path_parameters}
-        if case.path == _PROJECT and case.method.upper() == "DELETE" and self._often():
+        if case.path == _PROJECT and case.method.upper() == "DELETE" and self._often(case, "query"):
             case.query = {**case.query, "confirm": "mine"}
-        if ParameterLocation.BODY in fits and self._often():
+        if ParameterLocation.BODY in fits and self._often(case, "body"):
             body = self._body(case)
             if body is not case.body:  # to set it makes schemathesis judge it anew, which it cannot for an upload
                 case.body = body
         return case
 
-    def _often(self) -> bool:
-        return self._rng.randrange(100) < _REAL_PERCENT
+    def _often(self, case: Case[Any], part: str) -> bool:
+        """The first time for each part of an operation, so that none is left to chance; then as the seed says."""
+        key = (case.operation.label, part)
+        first = key not in self._done
+        self._done.add(key)
+        return first or self._rng.randrange(100) < _REAL_PERCENT
 
     def _body(self, case: Case[Any]) -> Any:
         ground, body = self._ground, case.body

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.brokers.deployment import Deployment, wait_until
@@ -100,7 +102,7 @@ def test_a_job_that_pauses_slowly_is_waited_for_when_its_worker_stops_although_n
 def test_what_does_not_pause_is_killed_after_five_seconds_and_given_back(deployment: Deployment) -> None:
     gate = deployment.gate()
     job_id = deployment.ask("import", gate=str(gate), look=60)
-    deployment.running(job_id)
+    wait_until(Path(f"{gate}.seen").exists, "it waits at the gate")
     worker = deployment.worker_of(job_id)
     gate.touch()
     code, seconds = worker.terminate()

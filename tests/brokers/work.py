@@ -1,7 +1,8 @@
 """A worker whose jobs do what a test tells them to. Run as a program, it is a real worker in every other respect.
 
 A job with a ``gate`` in its payload goes on until that file is there; it makes way, pauses and stops as real work does.
-It looks whether to do so every 10 ms, or as often as ``look`` says, in seconds.
+It looks whether to do so every 10 ms, or as often as ``look`` says, in seconds. Once it has found the gate closed,
+there is a file of that name with ``.seen`` behind it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
     gate = context.payload.get("gate")
     while gate and not Path(gate).exists():
         context.pause_point()
+        Path(f"{gate}.seen").touch()
         time.sleep(context.payload.get("look", LOOK_SECONDS))
     with runtime.database.write() as session:
         context.finish(session, {"worker": runtime.worker.rpartition(":")[0], "process": os.getpid()})
