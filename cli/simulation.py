@@ -48,36 +48,95 @@ def report(result: dict[str, Any], out: Path | None, as_json: bool) -> None:
         emit(as_text(result))
 
 
+_MODELS = ("teacher", "student")
+_SAVINGS = {
+    "total": "in all",
+    "selection": "by selection",
+    "semi_supervision": "by semi-supervision",
+}
+
+
 def as_text(result: dict[str, Any]) -> str:
-    """The mean curves, and the labels to each threshold."""
-    arms = {result["strategy"]: result["seeds"]}
-    if result["baseline"] is not None:
-        arms[f"{result['baseline']['strategy']} (baseline)"] = result["baseline"]["seeds"]
-    steps = arms[result["strategy"]][0]["labels"]
-    rows = [
-        [str(labels), *(f"{sum(seed['accuracy'][n] for seed in seeds) / len(seeds):.4f}" for seeds in arms.values())]
-        for n, labels in enumerate(steps)
-    ]
+    """The mean curves of each arm, what each needs to get to each threshold, and what is saved by what."""
     lines = [
         f"{result['n_pool']} to choose from, {result['n_test']} to test on, {result['n_classes']} classes, "
-        f"encoder {result['encoder']}; accuracy with all labels {result['full_pool_accuracy']:.4f}",
-        table(["labels", *arms], rows),
+        f"encoder {result['encoder']}; the teacher's accuracy with all labels is {result['full_pool_accuracy']:.4f}",
+        _curves(result),
+        _needs(result),
     ]
-    for share, reached in result["labels_to"].items():
-        lines.append(_reached(float(share), reached))
-    return "\n".join(lines)
+    if any(result["savings"].values()):
+        lines.append(_savings(result))
+    if len(result["seeds"]) > 1:
+        lines.append(
+            f"In brackets: 95 % intervals over {len(result['seeds'])} seeds; an end is open where it was not reached."
+        )
+    return "\n\n".join(lines)
 
 
-def _reached(share: float, reached: dict[str, Any]) -> str:
-    ours, baseline = reached["strategy"], reached["baseline"]
-    parts = [f"labels to {reached['threshold']:.4f} ({share:.0%} of all labels'): {_labels(ours)}"]
-    if baseline is not None or reached["saved"] is not None:
-        parts.append(f"baseline {_labels(baseline)}")
-    if reached["saved"] is not None:
-        bound = "at least " if reached["censored"] else ""
-        parts.append(f"saved {bound}{reached['saved']:.0%}")
-    return ", ".join(parts)
+def _curves(result: dict[str, Any]) -> str:
+    runs = {"strategy": result["seeds"]}
+    for baseline in (result["baseline"], result["baseline_same"]):
+        if baseline is not None:
+            runs[f"random_{baseline['features']}"] = baseline["seeds"]
+    curves = {
+        f"{_name(result, arm)}, {model}": [seed[key] for seed in seeds]
+        for arm, seeds in runs.items()
+        for model, key in zip(_MODELS, ("accuracy", "student_accuracy"), strict=True)
+        if seeds[0][key] is not None
+    }
+    rows = [
+        [str(labels), *(f"{sum(curve[n] for curve in seeds) / len(seeds):.4f}" for seeds in curves.values())]
+        for n, labels in enumerate(result["seeds"][0]["labels"])
+    ]
+    return table(["labels", *curves], rows)
 
 
-def _labels(value: float | None) -> str:
-    return "not reached" if value is None else f"{value:.0f}"
+def _needs(result: dict[str, Any]) -> str:
+    shares = result["labels_to"]
+    last = result["seeds"][0]["labels"][-1]
+    rows = []
+    for arm, needs in result["arms"].items():
+        for model in _MODELS:
+            if (own := needs[model]) is not None:
+                cells = [_labels(own["labels_to"][share], last) for share in shares]
+                area = own["area"]
+                mean = f"{area['value']:.4f}{_between(area, '{:.4f}')}"
+                rows.append([f"{_name(result, arm)}, {model}", *cells, mean])
+    header = [f"labels to {float(share):.0%} ({reached['threshold']:.4f})" for share, reached in shares.items()]
+    return table(["", *header, "mean over steps"], rows)
+
+
+def _savings(result: dict[str, Any]) -> str:
+    shares = result["labels_to"]
+    rows = []
+    for name, said in _SAVINGS.items():
+        for model in _MODELS:
+            saving = result["savings"][name] and result["savings"][name][model]
+            if saving:
+                area = saving["area"]
+                gain = f"{area['gain']:+.4f}{_between(area, '{:+.4f}')}"
+                rows.append([f"saved {said}, {model}", *(_share(saving[share]) for share in shares), gain])
+    return table(["", *(f"to {float(share):.0%}" for share in shares), "mean over steps"], rows)
+
+
+def _name(result: dict[str, Any], arm: str) -> str:
+    return {"random_raw": "random", "random_same": "random with extras"}.get(arm, str(result["strategy"]))
+
+
+def _labels(needed: dict[str, Any], last: int) -> str:
+    value = f"> {last}" if needed["labels"] is None else f"{needed['labels']:.0f}"
+    return value + _between(needed, "{:.0f}")
+
+
+def _share(saved: dict[str, Any]) -> str:
+    if saved["bound"] == "unknown":
+        return "?"
+    sign = {"at_least": "> ", "at_most": "< "}.get(saved["bound"], "")
+    return f"{sign}{saved['saved']:.0%}{_between(saved, '{:.0%}')}"
+
+
+def _between(figure: dict[str, Any], form: str) -> str:
+    low, high = figure["low"], figure["high"]
+    if low is None and high is None:
+        return ""
+    return f" ({'' if low is None else form.format(low)} … {'' if high is None else form.format(high)})"

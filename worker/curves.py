@@ -25,16 +25,31 @@ def first_reach(labels: Sequence[int], curve: NDArray[np.float64], threshold: fl
     >>> first_reach([10, 20, 30, 40], np.array([0.5, 0.7, 0.5, 0.8]), 0.6)
     33.33
     """
-    above = curve >= threshold
-    for step in range(len(curve)):
-        if not above[step] or (step + 1 < len(curve) and not above[step + 1]):
-            continue
-        if step == 0:
-            return float(labels[0])
-        low, high = float(curve[step - 1]), float(curve[step])
-        share = 1.0 if high == low else (threshold - low) / (high - low)
-        return round(float(labels[step - 1] + min(max(share, 0.0), 1.0) * (labels[step] - labels[step - 1])), 2)
-    return None
+    reached = float(first_reaches(labels, np.asarray(curve)[None, :], threshold)[0])
+    return None if np.isnan(reached) else round(reached, 2)
+
+
+def first_reaches(labels: Sequence[int], curves: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """`first_reach` of many curves at once, not rounded.
+
+    Args:
+        labels: Labels bought at each of s steps.
+        curves: Shape ``(n, s)``, s ≥ 1.
+        threshold: What is to be reached.
+
+    Returns:
+        Shape ``(n,)``: labels, NaN for a curve that does not get there.
+    """
+    steps = np.asarray(labels, dtype=np.float64)
+    above = curves >= threshold
+    stays = above & np.concatenate([above[:, 1:], np.ones((len(curves), 1), dtype=bool)], axis=1)
+    at = stays.argmax(axis=1)
+    rows, before = np.arange(len(curves)), np.maximum(at - 1, 0)
+    low, high = curves[rows, before], curves[rows, at]
+    rise = high - low
+    share = np.clip(np.divide(threshold - low, rise, out=np.ones(len(curves)), where=rise != 0), 0.0, 1.0)
+    reached = steps[before] + share * (steps[at] - steps[before])
+    return np.where(stays.any(axis=1), reached, np.nan)
 
 
 def labels_to(

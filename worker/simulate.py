@@ -18,11 +18,11 @@ from worker.dataset import Dataset
 from worker.recipe import Recipe
 from worker.round import run_round
 from worker.round_data import BoolArray, IntArray, PreviousRound, RawItem, RoundData, RoundResult
+from worker.savings import SHARES, Arm, arms_and_savings
 
 if TYPE_CHECKING:
     from models.teachers import LogisticTeacher
 
-SHARES = ("0.95", "0.98")
 Progress = Callable[[float, str], None]
 
 
@@ -38,7 +38,8 @@ class SimulateOptions:
         seeds: How many runs, seeded 0, 1, …
         baseline: ``random`` or ``none``.
         baseline_features: ``raw`` leaves the features that have spread over the graph of neighbours to the strategy;
-            ``same`` gives them to the baseline too.
+            ``same`` gives them to the baseline too; ``both`` runs random sampling in either way, so that what is saved
+            by selection and by semi-supervision can be told apart. That takes half as long again.
         encoder: Name of an encoder; ``auto`` for the one that a project would use.
         student: ``auto``, or ``none`` to leave distillation out.
         ranker: ``teacher`` or ``student``: whose probabilities rank.
@@ -67,7 +68,7 @@ class SimulateOptions:
         if self.initial is not None and self.initial < 1:
             raise Invalid("initial: must be 1 or more")
         _one_of("baseline", self.baseline, ("random", "none"))
-        _one_of("baseline_features", self.baseline_features, ("raw", "same"))
+        _one_of("baseline_features", self.baseline_features, ("raw", "same", "both"))
         _one_of("student", self.student, ("auto", "none"))
         _one_of("ranker", self.ranker, ("teacher", "student"))
         if not 0.0 <= self.noise < 1.0:
@@ -97,17 +98,20 @@ def simulate(
     say = progress or (lambda fraction, message: None)
     bench = _Bench.of(pool, test, options, say)
     full = bench.full_pool()
-    arms = [options.strategy] + (["random"] if options.baseline == "random" else [])
-    results: list[list[dict[str, Any]]] = []
-    for arm, strategy in enumerate(arms):
+    plan = _plan(options)
+    arms: dict[str, Arm] = {}
+    for number, (name, (strategy, features)) in enumerate(plan.items()):
+        seen = bench.without_diffusion() if features == "raw" else bench
         runs = []
         for seed in range(options.seeds):
-            share = (arm * options.seeds + seed) / (len(arms) * options.seeds)
-            say(0.1 + 0.9 * share, f"{strategy}, seed {seed}")
-            plain = arm == 1 and options.baseline_features == "raw"
-            runs.append(_run(bench.without_diffusion() if plain else bench, replace(options, strategy=strategy), seed))
-        results.append(runs)
-    baseline = results[1] if len(results) > 1 else None
+            share = (number * options.seeds + seed) / (len(plan) * options.seeds)
+            said = strategy if name == "strategy" else f"{strategy} ({features} features)"
+            say(0.1 + 0.9 * share, f"{said}, seed {seed}")
+            runs.append(_run(seen, replace(options, strategy=strategy), seed))
+        arms[name] = Arm(strategy, features, runs)
+    ours, *baselines = arms.values()
+    baseline = baselines[0].runs if baselines else None
+    summaries, savings = arms_and_savings(arms, full, np.random.default_rng(0x0C))
     say(1.0, "done")
     return {
         "strategy": options.strategy,
@@ -116,16 +120,27 @@ def simulate(
         "n_test": len(test),
         "n_classes": bench.n_classes,
         "full_pool_accuracy": full,
-        "seeds": results[0],
-        "baseline": None
-        if baseline is None
-        else {"strategy": "random", "features": options.baseline_features, "seeds": baseline},
-        "labels_to": {share: labels_to(float(share), full, results[0], baseline) for share in SHARES},
+        "seeds": ours.runs,
+        "baseline": baselines[0].to_dict() if baselines else None,
+        "baseline_same": baselines[1].to_dict() if len(baselines) > 1 else None,
+        "labels_to": {share: labels_to(float(share), full, ours.runs, baseline) for share in SHARES},
         "area_under_curve": {
-            "strategy": area_under(results[0]),
+            "strategy": area_under(ours.runs),
             "baseline": None if baseline is None else area_under(baseline),
         },
+        "arms": summaries,
+        "savings": savings,
     }
+
+
+def _plan(options: SimulateOptions) -> dict[str, tuple[str, str]]:
+    """The arms to run: strategy and features of each."""
+    plan = {"strategy": (options.strategy, "same")}
+    if options.baseline == "random":
+        both = options.baseline_features == "both"
+        wanted = ("raw", "same") if both else (options.baseline_features,)
+        plan |= {f"random_{features}": ("random", features) for features in wanted}
+    return plan
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def simulate(
     seeds: Annotated[int, typer.Option(min=1, help="How many runs, with seeds 0, 1, ….")] = 5,
     baseline: Annotated[Literal["random", "none"], typer.Option(help="What to compare with.")] = "random",
     baseline_features: Annotated[
-        Literal["raw", "same"], typer.Option(help="raw: the baseline without semi-supervised features or extras.")
+        Literal["raw", "same", "both"],
+        typer.Option(help="raw: the baseline without semi-supervised features or extras. both: half as long again."),
     ] = "raw",
     encoder: Annotated[
         Encoder, typer.Option(help="auto, minilm or hashed for texts; features are used as they are.")
@@ -40,6 +41,8 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Run the same round as the service's on a labelled file, and report labels needed beside a baseline.
+
+    What is saved is told apart with --baseline-features both: in all, by selection and by semi-supervision.
 
     Labels that were not asked for, and all test labels, reach nothing but the scoring.
     """

@@ -48,7 +48,7 @@ def queries(outcome: dict[str, Any]) -> list[list[list[int]]]:
 def test_the_output_is_that_of_the_contract(outcome: dict[str, Any]) -> None:
     assert set(outcome) == {
         "strategy", "encoder", "n_pool", "n_test", "n_classes", "full_pool_accuracy", "seeds", "baseline",
-        "labels_to", "area_under_curve",
+        "labels_to", "area_under_curve", "baseline_same", "arms", "savings",
     }  # fmt: skip
     assert (outcome["strategy"], outcome["encoder"]) == ("auto", "none")
     assert (outcome["n_pool"], outcome["n_test"], outcome["n_classes"]) == (200, 90, 3)
@@ -58,6 +58,9 @@ def test_the_output_is_that_of_the_contract(outcome: dict[str, Any]) -> None:
     assert set(outcome["area_under_curve"]) == {"strategy", "baseline"}
     assert set(outcome["baseline"]) == {"strategy", "features", "seeds"}
     assert outcome["baseline"]["strategy"] == "random"
+    assert outcome["baseline_same"] is None
+    assert set(outcome["arms"]) == {"strategy", "random_raw"}
+    assert outcome["savings"]["selection"] is outcome["savings"]["semi_supervision"] is None
     for arm in (outcome["seeds"], outcome["baseline"]["seeds"]):
         assert [run["seed"] for run in arm] == [0, 1]
         for run in arm:
@@ -213,6 +216,54 @@ def test_the_baseline_sees_diffused_features_only_where_they_are_asked_for() -> 
     assert same["area_under_curve"] == {"strategy": strategy, "baseline": strategy}
     assert strategy > raw["area_under_curve"]["baseline"] + 0.03
     assert raw["full_pool_accuracy"] == same["full_pool_accuracy"]
+
+
+@pytest.fixture(scope="module")
+def apart() -> dict[str, Any]:
+    """Three arms, teachers and students."""
+    options = replace(FAST, batch=12, budget=48, baseline_features="both", student="auto")
+    return simulate(clumps(400, 0), clumps(200, 1), options)
+
+
+def test_both_baselines_are_run_where_they_are_asked_for(apart: dict[str, Any]) -> None:
+    assert (apart["baseline"]["features"], apart["baseline_same"]["features"]) == ("raw", "same")
+    assert {name: (arm["strategy"], arm["features"]) for name, arm in apart["arms"].items()} == {
+        "strategy": ("auto", "same"), "random_raw": ("random", "raw"), "random_same": ("random", "same"),
+    }  # fmt: skip
+    assert apart["area_under_curve"]["baseline"] == pytest.approx(
+        apart["arms"]["random_raw"]["teacher"]["area"]["value"], abs=1e-4
+    )
+    for share, reached in apart["labels_to"].items():
+        total = apart["savings"]["total"]["teacher"][share]
+        assert total["saved"] == pytest.approx(reached["saved"], abs=1e-3)
+        assert (total["bound"] is not None) == reached["censored"]
+    json.dumps(apart, allow_nan=False)
+
+
+def test_the_areas_gained_by_selection_and_by_semi_supervision_add_up(apart: dict[str, Any]) -> None:
+    for model in ("teacher", "student"):
+        gains = {name: apart["savings"][name][model]["area"]["gain"] for name in apart["savings"]}
+        assert gains["total"] == pytest.approx(gains["selection"] + gains["semi_supervision"], abs=2e-4)
+
+
+def test_what_is_said_of_a_student_comes_from_the_students_curve(apart: dict[str, Any]) -> None:
+    mean = np.mean([run["student_accuracy"] for run in apart["seeds"]])
+    assert apart["arms"]["strategy"]["student"]["area"]["value"] == pytest.approx(mean, abs=1e-4)
+    assert apart["arms"]["strategy"]["student"] != apart["arms"]["strategy"]["teacher"]
+
+
+def test_a_seed_is_paired_between_the_random_arms_and_nowhere_else(apart: dict[str, Any]) -> None:
+    """Random sampling draws the same rows whatever it sees: what semi-supervision saves is compared on equal labels."""
+    chosen, raw, same = (queries(part) for part in (apart, apart["baseline"], apart["baseline_same"]))
+    assert raw == same
+    for ours, random in zip(chosen, raw, strict=True):
+        assert set(ours[0]) != set(random[0])
+    assert set(raw[0][0]) != set(raw[1][0])
+
+
+def test_without_a_student_nothing_is_said_of_one(outcome: dict[str, Any]) -> None:
+    assert [arm["student"] for arm in outcome["arms"].values()] == [None, None]
+    assert outcome["savings"]["total"]["student"] is None
 
 
 def test_no_test_row_has_a_part_in_the_graph_of_neighbours() -> None:
