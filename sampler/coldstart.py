@@ -7,16 +7,18 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
+from sampler.auto_constants import (
+    DOUBT_LABELS,
+    DOUBT_LABELS_PER_CLASS,
+    MOST_CLUSTERS,
+    SMALLEST_CLUSTER,
+    TYPICALITY_NEIGHBOURS,
+)
 from sampler.batch import blocks
 from sampler.diversity import Points, kmeans, square_distances
 from sampler.scores import FloatArray, IntArray
 
-N_NEIGHBOURS = 20
-_MOST_CLUSTERS = 500
-_SMALLEST_CLUSTER = 5  # below it lie outliers, which teach little at the start
 _MOST_MEMBERS = 2_000  # the typicality of a larger cluster's members is measured against a part of it
-_DOUBT_LABELS = 20
-"""Fewer than this, or than two a class, and a model's doubts are noise."""
 
 
 def typicality(points: Points) -> FloatArray:
@@ -29,7 +31,7 @@ def typicality(points: Points) -> FloatArray:
     if n < 2:
         return np.ones(n)
     reference = points[:_MOST_MEMBERS]
-    k = min(N_NEIGHBOURS, len(reference) - 1)
+    k = min(TYPICALITY_NEIGHBOURS, len(reference) - 1)
     mean = np.empty(n)
     for start in range(0, n, _MOST_MEMBERS):
         chunk = square_distances(points[start : start + _MOST_MEMBERS], reference)
@@ -65,7 +67,7 @@ def typiclust(
     taken = np.zeros(len(points), dtype=bool)
     everything = np.concatenate([points, covered])
     for index, (width, grain) in enumerate(blocks(size, batch_size)):
-        k = min(len(covered) + len(picks) + grain, _MOST_CLUSTERS)
+        k = min(len(covered) + len(picks) + grain, MOST_CLUSTERS)
         assigned, _ = kmeans(everything, k, seed=seed + index)
         clusters = _Clusters(points, assigned, taken)
         for _ in range(min(width, len(points) - len(picks))):
@@ -97,7 +99,7 @@ class _Clusters:
         self._members = [order[starts[c] : starts[c + 1]] for c in range(n_clusters)]
         self._ranked: dict[int, tuple[list[int], list[float]]] = {}
         self._due = [
-            (bool(sizes[c] < _SMALLEST_CLUSTER), int(covered[c]), -int(sizes[c]), c)
+            (bool(sizes[c] < SMALLEST_CLUSTER), int(covered[c]), -int(sizes[c]), c)
             for c in range(n_clusters)
             if len(self._members[c])
         ]
@@ -131,4 +133,13 @@ def is_cold(y: IntArray, n_classes: int) -> bool:
     >>> is_cold(np.array([0, 1] * 5), n_classes=2), is_cold(np.array([0, 1] * 10), n_classes=2)
     (True, False)
     """
-    return len(y) < max(_DOUBT_LABELS, 2 * n_classes) or len(np.unique(y)) < 2
+    return len(y) < labels_for_doubts(n_classes) or len(np.unique(y)) < 2
+
+
+def labels_for_doubts(n_classes: int) -> int:
+    """How many labels it takes for a model's doubts to mean anything.
+
+    >>> labels_for_doubts(2), labels_for_doubts(77)
+    (20, 154)
+    """
+    return max(DOUBT_LABELS, DOUBT_LABELS_PER_CLASS * n_classes)

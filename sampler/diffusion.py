@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sampler.auto_constants import MOST_REFERENCES, NEIGHBOURS, RESTART, STEPS
 from sampler.batch import tie_keys
 from sampler.diversity import Points
 from sampler.neighbours import nearest_rows
@@ -21,15 +22,6 @@ from sampler.scores import IntArray
 
 Features = NDArray[np.floating[Any]]
 
-LEAST_ROWS = 100
-"""In a smaller pool ten neighbours are too large a part of all."""
-NEIGHBOURS = 10
-RESTART = 0.1
-"""How likely a step leads back to where the walk began."""
-STEPS = 20
-"""After so many steps what is left of the walk weighs 0.9²⁰ = 12 %."""
-MOST_REFERENCES = 20_000
-"""The graph is made of at most so many rows, drawn by a seed; all others look at their neighbours in it."""
 _COLUMNS = 64  # columns are independent of each other: so many at a time bound the memory
 
 

@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 
 from models.teachers import column_scaling
-from sampler.diffusion import LEAST_ROWS, DiffusedPool, diffuse, drawn_references
+from sampler.auto_constants import LEAST_ROWS
+from sampler.diffusion import DiffusedPool, diffuse, drawn_references
 from winnow import pool
 from winnow.features import FeatureMatrix, Features, FeatureStore
 from worker.base import Runtime
@@ -15,7 +16,7 @@ from worker.round_data import IntArray
 
 MOST_ROWS = 200_000
 """In a larger pool the first round would wait for minutes."""
-_OUTGROWN = 1.2
+OUTGROWN = 1.2
 """When the pool has grown by this since the graph was made, a new one is."""
 
 
@@ -53,7 +54,7 @@ def _kept(store: FeatureStore, project_id: int, matrix: FeatureMatrix, numbers: 
     """How many rows the graph that there is was made for, if it still serves."""
     for name in store.derived_names(project_id, matrix):
         base = int(name.split("-")[0])
-        if base <= matrix.covered <= _OUTGROWN * base and name == _name(base, numbers[numbers < base]):
+        if base <= matrix.covered <= OUTGROWN * base and name == _name(base, numbers[numbers < base]):
             return base
     return None
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sampler.query import QueryContext, Ranking
+from sampler.query import QueryContext, QueryStrategy, Ranking
 from sampler.strategies import get_strategy
 from sampler.threads import single_thread
+from worker.choices import explained, ranking_choice, view_choice
 from worker.recipe import Recipe
 from worker.round_data import (
     Checkpoints,
@@ -195,7 +196,7 @@ class _Round:
             reasons=ranking.reasons,
             labels=np.full(k, -1, dtype=np.int64),
             confidences=np.zeros(k),
-            metrics={"labels": len(self._y), "accuracy": None, "note": reason},
+            metrics={"labels": len(self._y), "accuracy": None, "note": reason, "ranking": self._ranking_choice(False)},
             timings={name: round(seconds, 4) for name, seconds in self._timings.items()},
             flops=0.0,
             carry=dict(_NO_CARRY),
@@ -263,12 +264,13 @@ class _Round:
             "measured_on": "test" if data.holdout_is_test else "holdout",
             "measured_labels": len(data.holdout_rows),
             "teacher_c": teacher.C,
-            "teacher_view": teacher.view,
-            "view_losses": {name: round(loss, 4) for name, loss in teacher.losses.items()},
+            **view_choice(teacher.view, teacher.losses, teacher.chosen_at, tuple(data.views)),
+            "ranking": self._ranking_choice(True),
             "teacher": None,
             "student": None,
             "accuracy": None,
         }
+        metrics["explanation"] = explained(metrics)
         on_holdout = self._teacher_probabilities(teacher, data.holdout_rows)
         metrics["teacher"] = measured(data.holdout_y, on_holdout)
         if trained is not None:
@@ -302,9 +304,7 @@ class _Round:
         return ranking, labels, confidences
 
     def _ranked(self, probabilities: NDArray[np.floating[Any]] | None, teacher: LogisticTeacher | None) -> Ranking:
-        strategy = get_strategy(self._recipe.strategy)
-        if probabilities is None and "probabilities" in strategy.needs:
-            strategy = get_strategy("typiclust" if strategy.name == "clustered_margin" else "random")
+        strategy = self._strategy(probabilities is not None)
         view = teacher.view if teacher is not None else list(self._data.views)[-1]
         context = QueryContext(
             features=self._data.views[view],
@@ -320,6 +320,17 @@ class _Round:
             scaling=self._scaling(teacher, self._data.views[view]),
         )
         return strategy.rank(context, self._recipe.queue_size)
+
+    def _strategy(self, has_model: bool) -> QueryStrategy:
+        """What ranks: another than the recipe's where that cannot do without a model."""
+        strategy = get_strategy(self._recipe.strategy)
+        if has_model or "probabilities" not in strategy.needs:
+            return strategy
+        return get_strategy("typiclust" if strategy.name == "clustered_margin" else "random")
+
+    def _ranking_choice(self, has_model: bool) -> dict[str, Any]:
+        used = self._strategy(has_model).name
+        return ranking_choice(self._recipe.strategy, used, self._y, self._data.n_classes, has_model=has_model)
 
     # --- parts -----------------------------------------------------------------------------------------------------
 

@@ -362,7 +362,8 @@ def _diffused(
 ) -> tuple[NDArray[np.floating[Any]] | None, NDArray[np.floating[Any]] | None]:
     """Both files as they are after the pool has spread over its graph; test rows are nobody's neighbours."""
     from models.teachers import column_scaling
-    from sampler.diffusion import LEAST_ROWS, diffuse
+    from sampler.auto_constants import LEAST_ROWS
+    from sampler.diffusion import diffuse
 
     if len(features) < LEAST_ROWS:
         return None, None

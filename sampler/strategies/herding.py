@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampler import reasons
+from sampler.auto_constants import COVER_ROWS, SPREAD
 from sampler.coverage import coverage_of, gaussian, greedy_cover
 from sampler.diversity import square_distances
 from sampler.query import QueryContext, Ranking
@@ -13,12 +14,6 @@ from sampler.scores import FloatArray, IntArray
 from sampler.strategies.registry import strategy
 from sampler.strategies.spread import completed, covered_points, sample
 
-COVER_ROWS = 4_096
-"""What stands for the pool: a kernel of 64 MB."""
-SPREAD = 1.0
-"""Bandwidth as a share of the median distance. Mean accuracy of uncertainty herding on news, 10 to 400 labels, and on
-digits, 20 to 400, two seeds each: 2 .849 and .954; 1 .850 and .956; 0.5 .846 and .954. On digits 0.25 .951, and .955
-with a bandwidth that shrinks with the distances between labels."""
 _MEDIAN_ROWS = 256
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sampler import reasons
+from sampler.auto_constants import COVER_ROWS
 from sampler.coverage import greedy_cover, pure_radius
 from sampler.diversity import nearest_distances, square_distances
 from sampler.query import QueryContext, Ranking
-from sampler.strategies.herding import COVER_ROWS
 from sampler.strategies.registry import strategy
 from sampler.strategies.spread import completed, covered_points, sample
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sampler import reasons
+from sampler.auto_constants import COVER_ROWS
 from sampler.query import QueryContext, Ranking
 from sampler.scores import margin_scores
-from sampler.strategies.herding import COVER_ROWS, herd, rank_herding
+from sampler.strategies.herding import herd, rank_herding
 from sampler.strategies.registry import strategy
 from sampler.subsample import priority_sample
 

@@ -10,8 +10,11 @@ import typer.main
 
 from api.app import create_app
 from cli.main import app as command_line
+from models import regularisation, teachers
+from sampler import auto_constants
 from winnow.db.session import Database
 from winnow.settings import Settings
+from worker import diffused
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -129,3 +132,20 @@ def test_benchmarks_that_are_documented_are_there():
     }
     scenarios -= {"__init__", "story"}
     assert scenarios == set(re.findall(r"bench\.scenarios\.([a-z_]+)", page))
+
+
+CONSTANTS = {
+    **{name: value for name, value in vars(auto_constants).items() if name.isupper()},
+    **{name: value for name, value in vars(regularisation).items() if name.isupper() and not name.startswith("_")},
+    "REGROWTH": teachers.REGROWTH,
+    "MOST_ROWS": diffused.MOST_ROWS,
+    "OUTGROWN": diffused.OUTGROWN,
+}
+
+
+def test_every_constant_of_auto_is_documented_with_its_value_and_no_other():
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \|", (DOCS / "auto.md").read_text(), flags=re.MULTILINE)
+    assert dict(rows) == {
+        name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for name, value in CONSTANTS.items()
+    }

@@ -15,7 +15,7 @@ from tests.ui.servers import UiProcess
 from ui.curve import CurvePoint
 from ui.escaping import escape
 from ui.views.new_project import label_lines
-from ui.views.rounds import curve_points, freshness_line
+from ui.views.rounds import curve_points, explanation, freshness_line
 from winnow.db.base import utcnow
 from winnow.db.session import Database
 from winnow.db.tables import Round, Student
@@ -23,10 +23,12 @@ from winnow.registry import add_student
 from winnow.rounds import record_round
 
 
-def add_round(database: Database, project: Project, n: int, labels: int, accuracy: dict[str, float] | None) -> None:
+def add_round(
+    database: Database, project: Project, n: int, labels: int, accuracy: dict[str, float] | None, **more: object
+) -> None:
     """A round as the worker leaves it, with the student that it trained."""
     number = int(project.id)
-    metrics = {"accuracy": accuracy}
+    metrics = {"accuracy": accuracy, **more}
     with database.write() as session:
         add_student(
             session,
@@ -63,10 +65,12 @@ class TestPages:
         expect(page.get_by_text("Not measured: this project holds out no items")).to_be_visible()
         add_round(database, project, 1, 20, None)
         add_round(database, project, 2, 60, {"value": 0.7, "low": 0.55, "high": 0.82, "labels": 50})
-        add_round(database, project, 3, 90, {"value": 0.8, "low": 0.66, "high": 0.9, "labels": 60})
+        said = "Next come items that cover the pool: 12 labels of 20 are too few. The teacher *saw* much."
+        add_round(database, project, 3, 90, {"value": 0.8, "low": 0.66, "high": 0.9, "labels": 60}, explanation=said)
         expect(page.locator(".curve .dot")).to_have_count(2)  # by itself: the page looks again
         expect(page.locator(".curve .band")).to_have_count(1)
         expect(page.get_by_test_id("stMetricValue").filter(has_text="80.0 %")).to_be_visible()
+        expect(page.get_by_text(f"Round 3: n{said[1:]}", exact=True)).to_be_visible()
         newest = page.get_by_test_id("stTable").locator("tbody tr").first
         expect(newest).to_have_text("390" + "80.0 %" + "v3" + "yes" + "no evidence of harm" + "1.2")
 
@@ -190,6 +194,11 @@ def test_curve_points_leave_out_what_was_not_measured() -> None:
 )
 def test_freshness_is_said_in_words(freshness: dict[str, object], line: str) -> None:
     assert freshness_line(freshness) == line
+
+
+def test_a_round_of_before_says_nothing_of_its_choices() -> None:
+    assert explanation({"n": 1, "metrics": {"accuracy": None}}) is None
+    assert explanation({"n": 2, "metrics": {"explanation": "Next come items."}}) == "Round 2: next come items."
 
 
 def test_labels_are_read_one_a_line() -> None:

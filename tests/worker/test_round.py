@@ -118,6 +118,37 @@ def test_both_models_are_measured_with_an_interval(first: RoundResult) -> None:
     assert metrics["exploration_labels"] == 4
 
 
+@pytest.mark.parametrize(
+    ("strategy", "n_labeled", "ranked_by", "phase", "why"),
+    [
+        ("auto", 12, "herding", "cold_start", "12 labels of 20 are too few to trust what the model doubts"),
+        ("auto", 40, "uncertainty_herding", "doubts", "40 labels are enough to trust what the model doubts"),
+        ("margin", 12, "margin", None, None),
+    ],
+)
+def test_a_round_says_what_ranked_and_why(
+    strategy: str, n_labeled: int, ranked_by: str, phase: str | None, why: str | None
+) -> None:
+    result = run(make_data(n_labeled), strategy=strategy, student="none")
+    assert result.metrics["ranking"] == {"strategy": strategy, "ranked_by": ranked_by, "phase": phase, "why": why}
+    # What is said is what was done: that strategy gives the same rows.
+    same = run(make_data(n_labeled), strategy=ranked_by, student="none")
+    np.testing.assert_array_equal(result.rows, same.rows)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "ranked_by", "why"),
+    [
+        ("auto", "herding", "nothing is labelled yet"),
+        ("clustered_margin", "typiclust", "there is no model yet, and the strategy needs one"),
+        ("entropy", "random", "there is no model yet, and the strategy needs one"),
+    ],
+)
+def test_so_does_one_without_a_model(strategy: str, ranked_by: str, why: str) -> None:
+    ranking = run(make_data(0), strategy=strategy).metrics["ranking"]
+    assert (ranking["strategy"], ranking["ranked_by"], ranking["why"]) == (strategy, ranked_by, why)
+
+
 def test_under_fifty_measured_labels_nothing_is_claimed() -> None:
     metrics = run(make_data(n_holdout=49)).metrics
     assert metrics["accuracy"] is None

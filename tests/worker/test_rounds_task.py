@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 
 from predictor import load
+from sampler.strategies.auto import auto_phase
 from tests.worker.service import Service, text_of, truth
 from winnow import attempt_files, features, jobs, queue, registry, rounds
 from winnow.db.tables import Job, LedgerEntry, QueueEntry, Round, Student
@@ -31,6 +33,21 @@ def labeled(service: Service) -> int:
 def count(service: Service, table: Any) -> int:
     with service.database.read() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_a_round_says_what_it_chose_and_why_in_its_report_and_in_the_log(service: Service, labeled: int) -> None:
+    with capture_logs() as logs:
+        assert service.work() == ["succeeded"]
+    with service.database.read() as session:
+        round_ = rounds.get_round(session, labeled, 1)
+    ranking = round_.metrics["ranking"]
+    phase = auto_phase(np.arange(round_.labels) % 2, 2, has_model=True)
+    assert ranking == {"strategy": "auto", "ranked_by": phase.strategy, "phase": phase.name, "why": phase.why}
+    assert ranking["why"] in round_.metrics["explanation"]
+    assert round_.metrics["view_why"] in round_.metrics["explanation"]
+    [chose] = [entry for entry in logs if entry["event"] == "round.chose"]
+    for name in ("ranking", "teacher_view", "view_losses", "view_why", "teacher_c"):
+        assert chose[name] == round_.metrics[name]
 
 
 def ranked_by_rounds(service: Service) -> int:

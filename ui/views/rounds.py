@@ -40,6 +40,8 @@ def _live(visitor: Visitor, project: Project) -> None:
         _curve(project, stats)
         st.subheader("Rounds", anchor=False)
         if done:
+            if word := explanation(done[0]):
+                st.caption(escape(word))
             st.table([_row(entry) for entry in done[:_ROUNDS_SHOWN]], border="horizontal", hide_index=True)
         else:
             st.caption("No round yet. The first one comes by itself after about ten labels of at least two classes.")
@@ -135,6 +137,12 @@ def freshness_line(freshness: Mapping[str, Any]) -> str:
             f"{'next round' if ranked else 'the first'} in about {until} {'label' if until == 1 else 'labels'}"
         )
     return ", ".join(parts)
+
+
+def explanation(entry: Mapping[str, Any]) -> str | None:
+    """What a round chose and why, in words; None where it was written before rounds said so."""
+    said = (entry.get("metrics") or {}).get("explanation")
+    return f"Round {entry['n']}: {said[0].lower()}{said[1:]}" if said else None
 
 
 def percent(value: float) -> str:

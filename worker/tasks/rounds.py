@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import structlog
 from safetensors.numpy import save_file
 from sqlalchemy.orm import Session
 
@@ -39,6 +40,9 @@ from worker.round_inputs import (
     take_snapshot,
 )
 
+log = structlog.get_logger(__name__)
+_CHOICES = ("ranking", "teacher_view", "view_losses", "view_why", "teacher_c")
+
 
 def run(runtime: Runtime, context: JobContext) -> None:
     """Train on the labels as they stand, and publish what came of it."""
@@ -54,6 +58,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
     previous = load_previous(runtime, snapshot)
     result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
     context.flops = result.flops
+    log.info("round.chose", **{name: result.metrics[name] for name in _CHOICES if name in result.metrics})
     if result.state != "trained":
         _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return

@@ -1,0 +1,73 @@
+"""What the default does when, and where its constants are."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sampler.auto_constants
+from sampler.strategies import strategy_names
+from sampler.strategies.auto import COLD_START, DOUBTS, auto_phase
+
+FOLDER = Path(sampler.auto_constants.__file__).parent
+BEHIND_AUTO = (
+    "coldstart.py", "coverage.py", "diffusion.py", "strategies/auto.py", "strategies/herding.py",
+    "strategies/typiclust.py", "strategies/uncertainty_herding.py",
+)  # fmt: skip
+ONLY_COST = {"_MOST_MEMBERS", "_COLUMNS", "_MEDIAN_ROWS", "_STALE_AT_ONCE", "_CHUNK_ROWS", "_NOTHING", "_TINY"}
+"""What bounds how much is looked at, or says what rounding leaves."""
+NOT_AUTOS = {"PURE", "_ROUNDS"}
+"""ProbCover's; and how often a reserve longer than the pool can fill covers it again."""
+
+
+def numbers(path: Path) -> dict[str, tuple[float, str | None]]:
+    """The numeric constants of a module, each with the string below it."""
+    body = ast.parse(path.read_text("utf-8")).body
+    found = {}
+    for at, node in enumerate(body):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            value = node.value.value
+            if isinstance(value, int | float) and isinstance(node.targets[0], ast.Name):
+                below = body[at + 1] if at + 1 < len(body) else None
+                said = below.value if isinstance(below, ast.Expr) else None
+                text = said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else None
+                found[node.targets[0].id] = (value, text)
+    return found
+
+
+def test_all_constants_of_auto_lie_in_one_file_and_say_where_they_come_from() -> None:
+    constants = numbers(FOLDER / "auto_constants.py")
+    assert len(constants) >= 13
+    assert [name for name, (_, said) in constants.items() if not said] == []
+    elsewhere = {f"{file}: {name}" for file in BEHIND_AUTO for name in numbers(FOLDER / file)}
+    allowed = {f"{file}: {name}" for file in BEHIND_AUTO for name in ONLY_COST | NOT_AUTOS}
+    assert elsewhere - allowed == set()
+
+
+@pytest.mark.parametrize(
+    ("n_labels", "n_classes", "has_model", "name", "strategy", "why"),
+    [
+        (0, 4, False, COLD_START, "herding", "nothing is labelled yet"),
+        (0, 19, False, COLD_START, "herding", "nothing is labelled yet"),
+        (0, 20, False, COLD_START, "typiclust", "nothing is labelled yet"),
+        (19, 4, True, COLD_START, "herding", "19 labels of 20 are too few to trust what the model doubts"),
+        (20, 4, True, DOUBTS, "uncertainty_herding", "20 labels are enough to trust what the model doubts"),
+        (153, 77, True, COLD_START, "typiclust", "153 labels of 154 are too few to trust what the model doubts"),
+        (154, 77, True, DOUBTS, "uncertainty_herding", "154 labels are enough to trust what the model doubts"),
+        (40, 4, False, COLD_START, "herding", "there is no model yet"),
+    ],
+)
+def test_the_phase_and_its_reason(
+    n_labels: int, n_classes: int, has_model: bool, name: str, strategy: str, why: str
+) -> None:
+    phase = auto_phase(np.arange(n_labels) % n_classes, n_classes, has_model=has_model)
+    assert (phase.name, phase.strategy, phase.why) == (name, strategy, why)
+    assert phase.strategy in strategy_names()
+
+
+def test_labels_of_one_class_are_no_model() -> None:
+    phase = auto_phase(np.zeros(30, dtype=np.int64), 2, has_model=True)
+    assert (phase.name, phase.why) == (COLD_START, "all labels are of one class so far")

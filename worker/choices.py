@@ -1,0 +1,78 @@
+"""What a round chose and why: which strategy ranked, and what the teacher looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sampler.strategies.auto import auto_phase
+from worker.round_data import IntArray
+
+_ASKED_FOR = {
+    "herding": "items that cover the pool, each with many like it",
+    "typiclust": "items that cover the pool, each typical of its cluster",
+    "uncertainty_herding": "items that the model doubts, each with many like it",
+    "random": "items drawn at random",
+}
+
+
+def ranking_choice(strategy: str, used: str, y: IntArray, n_classes: int, *, has_model: bool) -> dict[str, Any]:
+    """How the items that come next were chosen, as a round's metrics hold it.
+
+    Args:
+        strategy: What the recipe names.
+        used: What ranked; another one where that needs a model and there is none.
+        y: Shape ``(l,)``: class indices of the labels that were trained on.
+        n_classes: Number of classes of the project.
+        has_model: Whether there was a model to rank with.
+
+    Returns:
+        ``strategy``, the one that did the work (``ranked_by``), the ``phase`` of ``auto`` (else None) and ``why``
+        (None where it is because the settings say so).
+    """
+    if used == "auto":
+        phase = auto_phase(y, n_classes, has_model=has_model)
+        return {"strategy": strategy, "ranked_by": phase.strategy, "phase": phase.name, "why": phase.why}
+    why = None if used == strategy else "there is no model yet, and the strategy needs one"
+    return {"strategy": strategy, "ranked_by": used, "phase": None, "why": why}
+
+
+def view_choice(view: str, losses: Mapping[str, float], chosen_at: int, views: Sequence[str]) -> dict[str, Any]:
+    """What the teacher looked at, as a round's metrics hold it.
+
+    Args:
+        view: The teacher's.
+        losses: The cross-validated log-loss of each view; empty where there was nothing to compare.
+        chosen_at: How many labels there were when this was compared.
+        views: Those that there are.
+
+    Returns:
+        ``teacher_view``, ``view_losses``, ``view_chosen_at`` and ``view_why``.
+    """
+    others = {name: loss for name, loss in losses.items() if name != view}
+    if len(views) < 2:
+        why = "the pool is too small or too large for a graph of neighbours"
+    elif view in losses and others:
+        beside = ", ".join(f"{loss:.3f} {_VIEWS[name]}" for name, loss in others.items())
+        why = f"cross-validated log-loss over {chosen_at} labels is {losses[view]:.3f} so and {beside} (less is better)"
+    else:
+        why = f"{chosen_at} labels are too few to compare"
+    return {
+        "teacher_view": view,
+        "view_losses": {name: round(loss, 4) for name, loss in losses.items()},
+        "view_chosen_at": chosen_at,
+        "view_why": why,
+    }
+
+
+_VIEWS = {"raw": "by itself", "diffused": "with its nearest neighbours"}
+
+
+def explained(metrics: Mapping[str, Any]) -> str:
+    """Both choices in words for people."""
+    ranking = metrics["ranking"]
+    asked = _ASKED_FOR.get(ranking["ranked_by"], f"what {ranking['ranked_by']} puts first")
+    why = ranking["why"] or "the settings say so"
+    return (
+        f"Next come {asked}: {why}. The teacher saw each item {_VIEWS[metrics['teacher_view']]}: {metrics['view_why']}."
+    )
