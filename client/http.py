@@ -84,6 +84,10 @@ class Client:
 
     # Projects
 
+    def strategies(self) -> list[str]:
+        """The names of the query strategies that a project may have; of other libraries those that are installed."""
+        return [str(row["name"]) for row in self._get("/v1/strategies")["data"]]
+
     def create_project(
         self,
         name: str,

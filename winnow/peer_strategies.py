@@ -6,6 +6,10 @@ Those of scikit-activeml and small-text need the extra ``peers`` where the worke
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+LIBRARIES = {"modal": "modAL", "skactiveml": "skactiveml", "small_text": "small_text"}
+"""The module of each prefix."""
 PEER_STRATEGIES = (
     "modal:uncertainty_sampling",
     "modal:margin_sampling",
@@ -55,3 +59,9 @@ PEER_STRATEGIES = (
     "small_text:GreedyCoreset",
     "small_text:LightweightCoreset",
 )
+
+
+def installed_peers() -> tuple[str, ...]:
+    """Those whose library is installed here, in their order. Nothing is imported: modAL alone would load torch."""
+    there = {prefix for prefix, module in LIBRARIES.items() if find_spec(module) is not None}
+    return tuple(name for name in PEER_STRATEGIES if name.partition(":")[0] in there)

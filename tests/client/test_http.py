@@ -246,6 +246,7 @@ def test_waiting_ends_in_time(client: Client, script: Script) -> None:
 CALLS: list[tuple[str, str, Callable[[Client], object]]] = [
     ("POST", "/v1/auth/token", lambda c: c.sign_in("a@b.c", "p")),
     ("GET", "/v1/me", lambda c: c.me()),
+    ("GET", "/v1/strategies", lambda c: c.strategies()),
     ("DELETE", "/v1/tokens/4", lambda c: c.delete_token(4)),
     ("PATCH", "/v1/projects/1", lambda c: c.update_project(1, name="x")),
     ("DELETE", "/v1/projects/1?confirm=a+b&purge=true", lambda c: c.delete_project(1, confirm="a b", purge=True)),
@@ -272,6 +273,7 @@ def test_each_call_goes_where_the_contract_says(
     answer = {
         "access_token": "t", "id": "1", "email": "e", "name": "n", "task": "text", "kind": "export", "state": "queued",
         "items": [], "ranked_by": {}, "remaining": 0, "created": 1, "duplicates": 0,
+        "data": [],
     }  # fmt: skip
     script.answers = [(200, answer)]
     call(client)

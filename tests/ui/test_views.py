@@ -132,6 +132,18 @@ class TestPages:
         assert changed.settings["batch_size"] == 25
         assert changed.class_names == ["spam", "ham", "other", "new one"]
 
+    def test_strategies_of_other_libraries_can_be_chosen_in_the_settings(
+        self, page: Page, ui: UiProcess, owner: Client, make_project: Callable[..., Project]
+    ) -> None:
+        project = make_project([])
+        page.goto(f"{ui.url}/settings?project={project.id}")
+        chosen = page.get_by_role("combobox", name="Query strategy")
+        chosen.fill("modal:margin")
+        page.get_by_role("option", name="modal:margin_sampling").click()
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Saved.")).to_be_visible()
+        assert owner.project(project.id).settings["strategy"] == "modal:margin_sampling"
+
     def test_a_project_too_small_to_measure_says_so(
         self, page: Page, ui: UiProcess, make_project: Callable[..., Project]
     ) -> None:

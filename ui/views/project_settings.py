@@ -10,13 +10,6 @@ from client import Project
 from ui.session import Visitor, open_project, told
 from ui.views.new_project import label_lines
 
-_STRATEGIES = [
-    "auto", "random", "least_confidence", "margin", "entropy", "committee", "kmeans", "coreset", "typiclust",
-    "herding", "probcover", "clustered_margin", "badge", "i_optimal", "uncertainty_herding", "ranked_batch",
-    "dropquery", "power_margin", "vote_entropy", "consensus_entropy", "kl_max", "bald", "gradient_length",
-    "model_change", "expected_error", "density", "density_uncertainty", "class_balanced", "rare_class",
-]  # fmt: skip
-
 _FIELDS = {
     "name": "The name",
     "guidelines": "The guidelines",
@@ -43,6 +36,7 @@ def project_settings(visitor: Visitor) -> None:
 
 def _edit(visitor: Visitor, project: Project) -> None:
     settings = project.settings
+    offered = visitor.client.strategies()
     with st.form("settings", border=False):
         name = st.text_input("Name", project.name)
         guidelines = st.text_area("Guidelines", project.guidelines, height=140)
@@ -50,7 +44,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
         more = st.text_area("Further labels, one per line", height=80)
         left, right = st.columns(2)
         present = str(settings.get("strategy", "auto"))
-        strategies = _STRATEGIES if present in _STRATEGIES else [*_STRATEGIES, present]
+        strategies = offered if present in offered else [*offered, present]
         strategy = left.selectbox("Query strategy", strategies, index=strategies.index(present))
         batch = right.text_input(
             "Labels per round",
