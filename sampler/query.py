@@ -80,11 +80,15 @@ class Ranking:
         scores: Shape ``(k,)``, float64, finite. Higher = label sooner, as far as one score can say: where a strategy
             spreads its picks out, an item of lower score may stand before a near-duplicate of higher score.
         reasons: A short sentence for each row, for whoever labels it.
+        probabilities: Shape ``(k,)``, float64, in (0, 1]: with which each row was drawn at its place, given those
+            before it, out of all candidates (`sampler.draws`); None where nothing was left to chance but ties, or
+            where chance has no such probability.
     """
 
     rows: IntArray
     scores: FloatArray
     reasons: list[str]
+    probabilities: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -159,6 +159,7 @@ class _Round:
             carry=trained.carry if trained else dict(_NO_CARRY),
             teacher=teacher,
             student=trained.student if trained else None,
+            probabilities=ranking.probabilities,
         )
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -199,6 +200,7 @@ class _Round:
             timings={name: round(seconds, 4) for name, seconds in self._timings.items()},
             flops=0.0,
             carry=dict(_NO_CARRY),
+            probabilities=ranking.probabilities,
         )
 
     def _teacher(self) -> LogisticTeacher:
@@ -287,7 +289,7 @@ class _Round:
         saved = self._checkpoints.load("ranking")
         if saved is not None:
             arrays, notes = _unpacked(saved)
-            ranking = Ranking(arrays["rows"], arrays["scores"], list(notes["reasons"]))
+            ranking = Ranking(arrays["rows"], arrays["scores"], list(notes["reasons"]), arrays.get("probabilities"))
             return ranking, arrays["labels"], arrays["confidences"]
         if self._recipe.ranker == "student" and trained is not None:
             probabilities = trained.probabilities(self._candidates)
@@ -298,6 +300,8 @@ class _Round:
         labels = guesses.argmax(axis=1).astype(np.int64)
         confidences = guesses.max(axis=1).astype(np.float64) if len(guesses) else np.empty(0)
         arrays = {"rows": ranking.rows, "scores": ranking.scores, "labels": labels, "confidences": confidences}
+        if ranking.probabilities is not None:
+            arrays["probabilities"] = ranking.probabilities
         self._checkpoints.save("ranking", _packed(arrays, {"reasons": ranking.reasons}))
         return ranking, labels, confidences
 

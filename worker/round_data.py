@@ -142,6 +142,7 @@ class RoundResult:
             ``cold_labels``.
         teacher: The trained teacher.
         student: The trained student.
+        probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.
     """
 
     state: str
@@ -158,3 +159,4 @@ class RoundResult:
     carry: dict[str, Any]
     teacher: LogisticTeacher | None = None
     student: Student | None = None
+    probabilities: FloatArray | None = None

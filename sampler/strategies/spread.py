@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sampler import reasons
 from sampler.batch import best_first, blocks, tie_keys
 from sampler.diversity import kmeans
+from sampler.draws import uniform_probabilities
 from sampler.head import LinearHead, recover_head
 from sampler.query import QueryContext, Ranking
 from sampler.scores import FloatArray, IntArray
@@ -51,7 +52,7 @@ def head_of(ctx: QueryContext, seed: int) -> LinearHead:
 def completed(
     ctx: QueryContext, picks: list[IntArray], scores: list[FloatArray], why: list[str], size: int, seed: int
 ) -> Ranking:
-    """The picks, cut to size, or filled up at random where a sample held too few."""
+    """The picks, cut to size, or filled up at random where a sample held too few; with none, all is a uniform draw."""
     chosen = np.concatenate(picks) if picks else np.empty(0, np.int64)
     values = np.concatenate(scores) if scores else np.empty(0)
     if len(chosen) < size:
@@ -60,7 +61,8 @@ def completed(
         floor = min(0.0, float(values.min(initial=0.0)))
         chosen, values = np.concatenate([chosen, more]), np.concatenate([values, np.full(len(more), floor)])
         why = why + [reasons.RANDOM] * len(more)
-    return Ranking(ctx.candidates[chosen[:size]], values[:size].astype(np.float64), why[:size])
+    uniform = None if sum(map(len, picks)) else uniform_probabilities(size, len(ctx.candidates))
+    return Ranking(ctx.candidates[chosen[:size]], values[:size].astype(np.float64), why[:size], uniform)
 
 
 def spread(

@@ -6,7 +6,8 @@ import numpy as np
 
 from sampler import reasons
 from sampler.batch import best_first, tie_keys
-from sampler.power import power_scores
+from sampler.draws import WeightSum, draw_probabilities, uniform_probabilities
+from sampler.power import power_scores, power_weights
 from sampler.query import QueryContext, Ranking
 from sampler.scores import entropy_scores, least_confidence_scores, margin_scores
 from sampler.strategies.registry import probabilities_of, strategy
@@ -18,7 +19,8 @@ def _random(ctx: QueryContext, size: int, seed: int) -> Ranking:
     # The 53 bits that a float holds: uniform in [0, 1), finite, and in the order of the keys but for those dropped.
     scores = (keys >> np.uint64(11)).astype(np.float64) / float(1 << 53)
     picks = best_first(scores, ctx.candidates, size, seed)
-    return Ranking(ctx.candidates[picks], scores[picks], [reasons.RANDOM] * size)
+    uniform = uniform_probabilities(len(picks), len(scores))
+    return Ranking(ctx.candidates[picks], scores[picks], [reasons.RANDOM] * size, uniform)
 
 
 @strategy("least_confidence", "probabilities")
@@ -48,7 +50,9 @@ def _entropy(ctx: QueryContext, size: int, seed: int) -> Ranking:
 def _power_margin(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """Drawn without replacement, odds the margins (power acquisition: Kirsch et al. 2023)."""
     probabilities = probabilities_of(ctx)
-    scores = power_scores(margin_scores(probabilities), ctx.candidates, seed)
+    weights = power_weights(margin_scores(probabilities))
+    scores = power_scores(weights, ctx.candidates, seed)
     picks = best_first(scores, ctx.candidates, size, seed)
     why = reasons.draw_reasons(probabilities[picks], ctx.class_names)
-    return Ranking(ctx.candidates[picks], scores[picks], why)
+    drawn = draw_probabilities(weights[picks], WeightSum.of(weights))
+    return Ranking(ctx.candidates[picks], scores[picks], why, drawn)
