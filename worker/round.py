@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sampler.groups import rank_groups
 from sampler.query import QueryContext, Ranking
 from sampler.strategies import get_strategy
 from sampler.threads import single_thread
@@ -323,7 +324,7 @@ class _Round:
             class_names=self._data.class_names,
             scaling=self._scaling(teacher, self._data.views[view]),
         )
-        return strategy.rank(context, self._recipe.queue_size)
+        return rank_groups(strategy, context, self._recipe.queue_size, self._data.groups)
 
     # --- parts -----------------------------------------------------------------------------------------------------
 

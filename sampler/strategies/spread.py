@@ -94,7 +94,8 @@ def spread(
         points = ctx.points(ctx.candidates[kept])
         covered = np.concatenate([pending, recent])
         k = min(grain, max(_FINE_CLUSTERS, ctx.batch_size))
-        chosen = _in_turn(points, covered, scores[kept], k, seed + index, central=central)[:width]
+        sizes = None if ctx.weights is None else ctx.weights[kept]
+        chosen = _in_turn(points, covered, scores[kept], k, seed + index, central=central, sizes=sizes)[:width]
         taken[kept[chosen]] = True
         picked = np.concatenate([picked, kept[chosen]])
     rest = order[~taken[order]]  # a reserve longer than what was clustered goes on by score alone
@@ -109,18 +110,20 @@ def _in_turn(
     seed: int,
     *,
     central: bool,
+    sizes: FloatArray | None,
 ) -> IntArray:
     """All positions of the points, in turn from each of ``k`` clusters and as many more as what is covered may fill."""
     n = len(points)
     k += min(len(covered), k)
-    weights = np.concatenate([scores, np.full(len(covered), max(float(scores.mean()), 1e-6))])
+    mass = scores if sizes is None else scores * sizes
+    weights = np.concatenate([mass, np.full(len(covered), max(float(mass.mean()), 1e-6))])
     assigned, centres = kmeans(np.concatenate([points, covered]), k, weights=weights, seed=seed)
     mine = assigned[:n]
     value = -((points - centres[mine]) ** 2).sum(axis=1) if central else scores
-    sizes = np.bincount(mine, minlength=k)
+    counts = np.bincount(mine, minlength=k)
     n_covered = np.bincount(assigned[n:], minlength=k)
     best = np.lexsort((-value, mine))
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     turn = np.empty(n, dtype=np.int64)
     turn[best] = np.arange(n) - starts[mine[best]]
-    return np.lexsort((-value, sizes[mine], turn + n_covered[mine]))
+    return np.lexsort((-value, counts[mine], turn + n_covered[mine]))

@@ -50,7 +50,7 @@ def _entropy(ctx: QueryContext, size: int, seed: int) -> Ranking:
 def _power_margin(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """Drawn without replacement, odds the margins (power acquisition: Kirsch et al. 2023)."""
     probabilities = probabilities_of(ctx)
-    weights = power_weights(margin_scores(probabilities))
+    weights = power_weights(margin_scores(probabilities)) * ctx.sizes
     scores = power_scores(weights, ctx.candidates, seed)
     picks = best_first(scores, ctx.candidates, size, seed)
     why = reasons.draw_reasons(probabilities[picks], ctx.class_names)

@@ -117,6 +117,17 @@ def test_what_is_drawn_says_with_which_probability_and_what_is_picked_says_nothi
     np.testing.assert_array_equal(again.probabilities, drawn.probabilities)
 
 
+@pytest.mark.parametrize("n_labeled", [0, 40])
+def test_one_of_each_group_is_asked_for_before_any_is_asked_for_again(n_labeled: int) -> None:
+    groups = np.arange(600)
+    groups[350:] = groups[100:350]
+    data = make_data(n_labeled=n_labeled, groups=groups)
+    result = run(data, strategy="uncertainty_herding", student="none", queue_size=1_000)
+    assert sorted(result.rows.tolist()) == sorted(data.candidate_rows.tolist())
+    begin = 60 + n_labeled
+    assert sorted(result.rows[: 350 - begin].tolist()) == list(range(begin, 350))
+
+
 def test_where_a_draw_has_no_model_yet_the_cold_start_is_drawn_evenly() -> None:
     data = make_data(n_labeled=0)
     result = run(data, strategy="power_margin")
