@@ -35,6 +35,11 @@ def sample(ctx: QueryContext, seed: int, limit: int = DIVERSE_ROWS) -> IntArray:
     return np.argsort(keys, kind="stable")
 
 
+def diverse_rows(size: int) -> int:
+    """How many candidates a method looks at whose every pick comes from its sample."""
+    return max(DIVERSE_ROWS, 2 * size) if size > DIVERSE_ROWS else DIVERSE_ROWS
+
+
 def covered_points(ctx: QueryContext, seed: int) -> NDArray[np.float32]:
     """Features of what is labelled or pending; a seeded part of it where it is a great deal."""
     rows = ctx.covered
@@ -79,11 +84,11 @@ def spread(
         size: How many to pick.
         seed: Decides ties and starts.
         central: Take what lies nearest to a cluster's centre instead of what scores highest.
-        keep: Keep at least this many for each stretch.
+        keep: Keep at least this many for each stretch, at most `LARGEST_STAGE`.
     """
     stretches = list(blocks(size, ctx.batch_size))
-    most = max(LARGEST_STAGE, _KEEP * ctx.batch_size)
-    order = best_first(scores, ctx.candidates, size + max(most, keep), seed)
+    most = _stage_rows(ctx)
+    order = best_first(scores, ctx.candidates, spread_reach(ctx, size), seed)
     taken = np.zeros(len(scores), dtype=bool)
     picked = np.empty(0, dtype=np.int64)
     pending = ctx.points(ctx.pending)
@@ -100,6 +105,15 @@ def spread(
         picked = np.concatenate([picked, kept[chosen]])
     rest = order[~taken[order]]  # a reserve longer than what was clustered goes on by score alone
     return np.concatenate([picked, rest])[:size]
+
+
+def spread_reach(ctx: QueryContext, size: int) -> int:
+    """How many of the highest scores `spread` looks at; the other candidates have no part in its picks."""
+    return size + _stage_rows(ctx)
+
+
+def _stage_rows(ctx: QueryContext) -> int:
+    return max(LARGEST_STAGE, _KEEP * ctx.batch_size)
 
 
 def _in_turn(
