@@ -43,7 +43,7 @@ def typicality(points: Points) -> FloatArray:
 
 
 def typiclust(
-    points: Points, covered: Points, size: int, *, batch_size: int, seed: int
+    points: Points, covered: Points, size: int, *, batch_size: int, seed: int, weights: FloatArray | None = None
 ) -> tuple[IntArray, FloatArray, NDArray[np.bool_]]:
     """The most typical item of each large cluster that nothing covers yet.
 
@@ -56,6 +56,8 @@ def typiclust(
         size: How many to pick; all where there are fewer.
         batch_size: How many are labelled between two rankings.
         seed: Seed of the clusterings.
+        weights: Shape ``(n,)``, > 0: how many items each point stands for; 1 each where None. They count in the
+            clusterings and in how large a cluster is.
 
     Returns:
         Positions, shape ``(min(size, n),)``; the typicality of each; whether nothing covered its cluster before it.
@@ -66,10 +68,11 @@ def typiclust(
     opened: list[bool] = []
     taken = np.zeros(len(points), dtype=bool)
     everything = np.concatenate([points, covered])
+    masses = None if weights is None else np.concatenate([weights, np.ones(len(covered))])
     for index, (width, grain) in enumerate(blocks(size, batch_size)):
         k = min(len(covered) + len(picks) + grain, MOST_CLUSTERS)
-        assigned, _ = kmeans(everything, k, seed=seed + index)
-        clusters = _Clusters(points, assigned, taken)
+        assigned, _ = kmeans(everything, k, weights=masses, seed=seed + index)
+        clusters = _Clusters(points, assigned, taken, masses)
         for _ in range(min(width, len(points) - len(picks))):
             position, score, is_new = clusters.pick()
             taken[position] = True
@@ -86,10 +89,10 @@ def typiclust(
 class _Clusters:
     """Clusters in the order in which they are due: least covered, then largest; tiny ones last."""
 
-    def __init__(self, points: Points, assigned: IntArray, taken: NDArray[np.bool_]):
+    def __init__(self, points: Points, assigned: IntArray, taken: NDArray[np.bool_], masses: FloatArray | None):
         n = len(points)
         n_clusters = int(assigned.max()) + 1
-        sizes = np.bincount(assigned, minlength=n_clusters)
+        sizes = np.bincount(assigned, weights=masses, minlength=n_clusters)
         covered = np.bincount(assigned[n:], minlength=n_clusters)
         covered += np.bincount(assigned[:n][taken], minlength=n_clusters)
         order = np.argsort(assigned[:n], kind="stable")

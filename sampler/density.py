@@ -14,7 +14,12 @@ from sampler.scores import FloatArray, IntArray
 WEIGHT = 1.0  # the exponent of Settles & Craven (2008) in their experiments
 
 
-def density_scores(features: NDArray[np.floating[Any]], rows: IntArray, scaling: Scaling | None = None) -> FloatArray:
+def density_scores(
+    features: NDArray[np.floating[Any]],
+    rows: IntArray,
+    scaling: Scaling | None = None,
+    weights: FloatArray | None = None,
+) -> FloatArray:
     """Mean cosine similarity of each item to all of them, itself included (information density: Settles & Craven 2008).
 
     The mean of x·z / (‖x‖ ‖z‖) over z is the product of x / ‖x‖ with the mean of z / ‖z‖: n · d operations for what
@@ -25,6 +30,7 @@ def density_scores(features: NDArray[np.floating[Any]], rows: IntArray, scaling:
         rows: Shape ``(k,)``: the pool.
         scaling: Columns are divided by its second part and not centred: seen from the pool's own centre, directions
             say nothing of density.
+        weights: Shape ``(k,)``, > 0: how often each counts in the mean; once where None.
 
     Returns:
         Shape ``(k,)``, in [-1, 1].
@@ -46,8 +52,8 @@ def density_scores(features: NDArray[np.floating[Any]], rows: IntArray, scaling:
             refuse_features(chunk, rows[stretch])
         np.divide(1.0, norms, out=norms, where=norms > 0.0)
         inverse[stretch] = norms
-        total += norms @ points
-    mean = (total / max(1, len(rows))).astype(np.float32)
+        total += (norms if weights is None else norms * weights[stretch]) @ points
+    mean = (total / (max(1, len(rows)) if weights is None else float(weights.sum()))).astype(np.float32)
     if divisor is not None:
         mean /= divisor
     scores = np.empty(len(rows))

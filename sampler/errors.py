@@ -49,6 +49,20 @@ class UnknownStrategy(SamplerError):
         self.known = known
 
 
+class NotShardable(SamplerError):
+    """A strategy cannot be ranked in parts.
+
+    Attributes:
+        strategy: The strategy's name.
+        reason: Why, and what to do instead.
+    """
+
+    def __init__(self, strategy: str, reason: str):
+        super().__init__(f"The strategy '{strategy}' cannot be ranked in parts: {reason}.")
+        self.strategy = strategy
+        self.reason = reason
+
+
 class MissingExtra(SamplerError):
     """A strategy comes from a library that is not installed.
 

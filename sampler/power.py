@@ -28,6 +28,16 @@ def gumbel_noise(rows: IntArray, seed: int) -> FloatArray:
     return noise
 
 
+def power_weights(scores: FloatArray, *, sharpness: float = SHARPNESS) -> FloatArray:
+    """The odds of a power draw: the scores, those below ``FLOOR`` as ``FLOOR``, to the power of ``sharpness``.
+
+    >>> power_weights(np.array([0.5, 0.0])).tolist()
+    [0.5, 1e-06]
+    """
+    weights: FloatArray = np.maximum(scores, FLOOR, dtype=np.float64)
+    return weights if sharpness == 1.0 else weights**sharpness
+
+
 def power_scores(scores: FloatArray, rows: IntArray, seed: int, *, sharpness: float = SHARPNESS) -> FloatArray:
     """``sharpness · log(score)`` plus Gumbel noise: the top k is a draw without replacement, odds the scores' powers.
 

@@ -36,6 +36,8 @@ class QueryContext:
         rng: Decides ties and starts. The same generator state gives the same ranking.
         batch_size: About how many items are labelled before the next ranking replaces this one.
         class_names: Names for the reasons; none are mentioned where None.
+        weights: Shape ``(m,)``, > 0: how many items each candidate stands for; 1 each where None. Strategies that cover
+            the pool or estimate sums over it count them; a score of one item does not.
         scaling: What to subtract from the columns and what to divide them by, each of shape ``(d,)``, before distances
             mean anything; features as they are where None.
     """
@@ -51,12 +53,18 @@ class QueryContext:
     pending: IntArray = field(default_factory=_no_rows)
     batch_size: int = 20
     class_names: Sequence[str] | None = None
+    weights: FloatArray | None = None
     scaling: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None = None
 
     @property
     def covered(self) -> IntArray:
         """Rows that a diverse batch need not cover again: labelled or pending."""
         return np.unique(np.concatenate([self.labeled, self.pending]))
+
+    @property
+    def sizes(self) -> FloatArray:
+        """How many items each candidate stands for: shape ``(m,)``."""
+        return np.ones(len(self.candidates)) if self.weights is None else self.weights
 
     def points(self, rows: IntArray) -> NDArray[np.float32]:
         """The scaled features of ``rows`` as float32, shape ``(len(rows), d)``.
@@ -80,11 +88,15 @@ class Ranking:
         scores: Shape ``(k,)``, float64, finite. Higher = label sooner, as far as one score can say: where a strategy
             spreads its picks out, an item of lower score may stand before a near-duplicate of higher score.
         reasons: A short sentence for each row, for whoever labels it.
+        probabilities: Shape ``(k,)``, float64, in (0, 1]: with which each row was drawn at its place, given those
+            before it, out of all candidates (`sampler.draws`); None where nothing was left to chance but ties, or
+            where chance has no such probability.
     """
 
     rows: IntArray
     scores: FloatArray
     reasons: list[str]
+    probabilities: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -131,6 +143,7 @@ def prepared(ctx: QueryContext) -> QueryContext:
             raise InvalidInput("probabilities", f"shape {probabilities.shape} is not {shape}, that of the candidates")
     if committee is not None:
         committee = _checked_committee(committee, shape)
+    weights = None if ctx.weights is None else _checked_weights(ctx.weights, len(candidates))
     if len(candidates) > 1 and not (np.diff(candidates) > 0).all():
         order = np.argsort(candidates, kind="stable")
         candidates = candidates[order]
@@ -138,6 +151,7 @@ def prepared(ctx: QueryContext) -> QueryContext:
             raise InvalidInput("candidates", "a row is named twice")
         probabilities = None if probabilities is None else probabilities[order]
         committee = None if committee is None else committee[:, order]
+        weights = None if weights is None else weights[order]
     taken = np.zeros(len(ctx.features), dtype=bool)
     taken[labeled] = True
     taken[pending] = True
@@ -146,6 +160,7 @@ def prepared(ctx: QueryContext) -> QueryContext:
         candidates = candidates[free]
         probabilities = None if probabilities is None else probabilities[free]
         committee = None if committee is None else committee[:, free]
+        weights = None if weights is None else weights[free]
     return replace(
         ctx,
         candidates=candidates,
@@ -154,6 +169,7 @@ def prepared(ctx: QueryContext) -> QueryContext:
         y=y,
         probabilities=probabilities,
         committee=committee,
+        weights=weights,
         batch_size=max(1, int(ctx.batch_size)),
     )
 
@@ -167,6 +183,15 @@ def _checked_committee(committee: FloatArray, shape: tuple[int, int]) -> FloatAr
         except InvalidInput as problem:
             raise InvalidInput("committee", f"member {number}: {problem.reason}") from None
     return committee
+
+
+def _checked_weights(weights: FloatArray, m: int) -> FloatArray:
+    array = np.asarray(weights, dtype=np.float64)
+    if array.shape != (m,):
+        raise InvalidInput("weights", f"shape {array.shape} is not ({m},), that of the candidates")
+    if m and not (array.min() > 0.0 and np.isfinite(array).all()):
+        raise InvalidInput("weights", "each must be a finite number above 0: how many items a candidate stands for")
+    return array
 
 
 def _rows(ctx: QueryContext, rows: IntArray, name: str) -> IntArray:

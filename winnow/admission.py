@@ -150,7 +150,7 @@ class _Admission:
         item.number = self._project.next_number
         self._project.next_number += 1
         item.digest, item.group_digest = draft.digest, draft.group_digest
-        item.shuffle = HoldoutDraw(self._project, 0.0).shuffle(draft.group_digest)
+        item.shuffle = HoldoutDraw(self._project, 0.0).shuffle(draft.digest, item.key)
         item.text = draft.text
         if draft.content is not None:
             content = self._session.get_one(Content, item.id)
@@ -224,7 +224,7 @@ class _Admission:
             "key": draft.key,
             "digest": draft.digest,
             "group_digest": draft.group_digest,
-            "shuffle": draw.shuffle(draft.group_digest),
+            "shuffle": draw.shuffle(draft.digest, draft.key),
             "split": "holdout" if is_open and draw.holds(draft.group_digest) else draft.split,
             "text": draft.text,
             "meta": draft.meta,

@@ -53,7 +53,7 @@ def project_share(project: Project, n_pool: int) -> float:
 
 
 class HoldoutDraw:
-    """Says of near-duplicate groups whether they are held out, and where they stand in the random order."""
+    """Says of near-duplicate groups whether they are held out, and of items where they stand in the random order."""
 
     def __init__(self, project: Project, share: float) -> None:
         self._key = project.order_key.encode()[:64]
@@ -63,9 +63,12 @@ class HoldoutDraw:
         """Whether the group is held out."""
         return self._below > 0 and keyed_hash(self._key, b"holdout", group_digest) < self._below
 
-    def shuffle(self, group_digest: str) -> int:
-        """The place of the group in the seeded random order, 0 to 2^63 - 1."""
-        return keyed_hash(self._key, b"order", group_digest)
+    def shuffle(self, digest: str, key: str | None) -> int:
+        """The place of an item in the seeded random order, 0 to 2^63 - 1; its own, whatever its near-duplicates'.
+
+        Were it the group's, a draw of one would make its near-duplicates the next draws, and none of them uniform.
+        """
+        return keyed_hash(self._key, b"order", digest if key is None else f"{digest} {key}")
 
 
 def settle_holdout(session: Session, project: Project, n_before: int, draw: HoldoutDraw, share: float) -> None:

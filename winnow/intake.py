@@ -275,9 +275,9 @@ def fold_text(text: str) -> str:
     return " ".join(_WORD.findall(lowered)) or lowered
 
 
-def keyed_hash(key: bytes, purpose: bytes, group_digest: str) -> int:
-    """63 bits that are the same for near-duplicates and unpredictable without the project's ``key``."""
-    digest = blake2b(group_digest.encode(), key=key, person=purpose, digest_size=8).digest()
+def keyed_hash(key: bytes, purpose: bytes, name: str) -> int:
+    """63 bits that are always the same for ``name`` and unpredictable without the project's ``key``."""
+    digest = blake2b(name.encode(), key=key, person=purpose, digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import ColumnElement, exists, or_, select, type_coerce
+from sqlalchemy import ColumnElement, exists, func, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
 from winnow.admission import AddResult, add_items
@@ -123,6 +123,13 @@ def get_content(session: Session, project_id: int, item_id: int) -> tuple[str, b
     if row.media_type == FEATURES_TYPE:
         return "application/json", json.dumps(unpack_features(row.data)).encode()
     return row.media_type, row.data
+
+
+def near_duplicates(session: Session, project_id: int) -> Iterator[tuple[int, int]]:
+    """The number of each item of a project, and 64 bits that it shares with its near-duplicates only."""
+    query = select(Item.number, func.substr(Item.group_digest, 1, 16)).where(Item.project_id == project_id)
+    for number, digest in session.execute(query.execution_options(yield_per=10_000)):
+        yield number, int(digest, 16)
 
 
 def pool_numbers(session: Session, project_id: int, below: int) -> Iterator[int]:

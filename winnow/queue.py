@@ -6,12 +6,13 @@ statement for each stream, by index, and stops when it has enough: its cost does
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, exists, func, insert, select, text
+from sqlalchemy import Row, bindparam, case, delete, exists, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from winnow.counters import save_counters
@@ -34,6 +35,7 @@ MEASURED_FIRST = 100
 _CHUNK = 500
 
 HOLDOUT, EXPLORATION, STRATEGY = "holdout", "exploration", "strategy"
+_SPLIT = {HOLDOUT: "holdout", EXPLORATION: "pool", STRATEGY: "pool"}
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ _SHUFFLED = (
     .order_by(Item.shuffle, Item.id)
     .limit(bindparam("wanted"))
 )
+_HELD = (
+    select(Item.split)
+    .join(Lease, Lease.item_id == Item.id)
+    .where(Lease.project_id == bindparam("project"), Lease.expires_at > bindparam("now"), text("items.is_open"))
+    .group_by(Item.id, Item.split, Item.standing)
+    .having(
+        (Item.standing + func.count() >= bindparam("overlap"))
+        | (func.max(case((Lease.user_id == bindparam("user"), 1), else_=0)) == 1)
+    )
+    .subquery()
+)
+_N_HELD = select(_HELD.c.split, func.count()).group_by(_HELD.c.split)
 _HAS_QUEUE = select(QueueEntry.rank).where(QueueEntry.project_id == bindparam("project")).limit(1)
 
 
@@ -217,6 +231,7 @@ class _Streams:
     """The candidates of one claim, read when a stream is first drawn from, each item at most once."""
 
     def __init__(self, session: Session, project: Project, user_id: int, size: int, now: datetime) -> None:
+        self._project = project
         self._connection = connection_of(session)
         self._parameters = {
             "project": project.id,
@@ -226,6 +241,8 @@ class _Streams:
             "wanted": size,
         }
         self._taken: set[int] = set()
+        self._drawn: Counter[str] = Counter()
+        self._held: dict[str, int] | None = None
         self._rows: dict[str, Iterator[Row[Any]]] = {}
 
     def draw(self, stream: str) -> Row[Any] | None:
@@ -234,14 +251,23 @@ class _Streams:
         for row in self._rows[stream]:
             if row.id not in self._taken:
                 self._taken.add(row.id)
+                self._drawn[_SPLIT[stream]] += 1
                 return row
         return None
+
+    def probability(self, stream: str) -> float:
+        """With which the item that was just drawn from a random stream was drawn: one of those that were left in it."""
+        if self._held is None:
+            rows = self._connection.execute(_N_HELD, self._parameters)
+            self._held = {row[0]: row[1] for row in rows}
+        split, project = _SPLIT[stream], self._project
+        n_open = project.n_open_holdout if stream == HOLDOUT else project.n_open - project.n_open_holdout
+        return 1 / max(1, n_open - self._held.get(split, 0) - (self._drawn[split] - 1))
 
     def _read(self, stream: str) -> Sequence[Row[Any]]:
         if stream == STRATEGY:
             return self._connection.execute(_RANKED, self._parameters).all()
-        split = "holdout" if stream == HOLDOUT else "pool"
-        return self._connection.execute(_SHUFFLED, {**self._parameters, "split": split}).all()
+        return self._connection.execute(_SHUFFLED, {**self._parameters, "split": _SPLIT[stream]}).all()
 
 
 def _pick(
@@ -260,7 +286,7 @@ def _pick(
             row = streams.draw(stream)
             if row is not None:
                 ranked = ranked or stream == STRATEGY
-                picked.append(_values(project, row, stream))
+                picked.append(_values(project, row, stream, streams))
                 break
         else:
             break
@@ -270,15 +296,14 @@ def _pick(
     return picked, ranked
 
 
-def _values(project: Project, row: Row[Any], stream: str) -> dict[str, Any]:
+def _values(project: Project, row: Row[Any], stream: str, streams: _Streams) -> dict[str, Any]:
     values: dict[str, Any] = {"row": row, "mechanism": stream, "round": 0, "probability": None}
     if stream == STRATEGY:
         names = ("round", "student_version", "score", "reason", "mechanism", "probability", "label", "confidence")
         return values | {name: getattr(row, name) for name in names}
     # Drawn at random: nothing on them that could lead whoever labels, or tell holdout from exploration.
     blank = dict.fromkeys(("student_version", "score", "reason", "label", "confidence"))
-    n_open = project.n_open_holdout if stream == HOLDOUT else project.n_open - project.n_open_holdout
-    return values | blank | {"round": project.ranked_round, "probability": 1 / max(1, n_open)}
+    return values | blank | {"round": project.ranked_round, "probability": streams.probability(stream)}
 
 
 def _lease(

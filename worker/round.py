@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sampler.groups import rank_groups
 from sampler.query import QueryContext, QueryStrategy, Ranking
 from sampler.strategies import get_strategy
 from sampler.threads import single_thread
@@ -160,6 +161,7 @@ class _Round:
             carry=trained.carry if trained else dict(_NO_CARRY),
             teacher=teacher,
             student=trained.student if trained else None,
+            probabilities=ranking.probabilities,
         )
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -200,6 +202,7 @@ class _Round:
             timings={name: round(seconds, 4) for name, seconds in self._timings.items()},
             flops=0.0,
             carry=dict(_NO_CARRY),
+            probabilities=ranking.probabilities,
         )
 
     def _teacher(self) -> LogisticTeacher:
@@ -289,7 +292,7 @@ class _Round:
         saved = self._checkpoints.load("ranking")
         if saved is not None:
             arrays, notes = _unpacked(saved)
-            ranking = Ranking(arrays["rows"], arrays["scores"], list(notes["reasons"]))
+            ranking = Ranking(arrays["rows"], arrays["scores"], list(notes["reasons"]), arrays.get("probabilities"))
             return ranking, arrays["labels"], arrays["confidences"]
         if self._recipe.ranker == "student" and trained is not None:
             probabilities = trained.probabilities(self._candidates)
@@ -300,6 +303,8 @@ class _Round:
         labels = guesses.argmax(axis=1).astype(np.int64)
         confidences = guesses.max(axis=1).astype(np.float64) if len(guesses) else np.empty(0)
         arrays = {"rows": ranking.rows, "scores": ranking.scores, "labels": labels, "confidences": confidences}
+        if ranking.probabilities is not None:
+            arrays["probabilities"] = ranking.probabilities
         self._checkpoints.save("ranking", _packed(arrays, {"reasons": ranking.reasons}))
         return ranking, labels, confidences
 
@@ -319,7 +324,7 @@ class _Round:
             class_names=self._data.class_names,
             scaling=self._scaling(teacher, self._data.views[view]),
         )
-        return strategy.rank(context, self._recipe.queue_size)
+        return rank_groups(strategy, context, self._recipe.queue_size, self._data.groups)
 
     def _strategy(self, has_model: bool) -> QueryStrategy:
         """What ranks: another than the recipe's where that cannot do without a model."""

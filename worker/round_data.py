@@ -44,6 +44,8 @@ class RoundData:
         pending_rows: Rows in somebody's hands.
         diffused: Shape ``(n, d)``: the rows as they are after they have spread over the graph of neighbours
             (`sampler.diffusion`), in which no measured row is anybody's neighbour; None to do without.
+        groups: Shape ``(n,)``: a number in 0 … n - 1 that near-duplicates share and others do not; None where none are
+            known.
     """
 
     task: str
@@ -59,6 +61,7 @@ class RoundData:
     holdout_is_test: bool = False
     pending_rows: IntArray = field(default_factory=_no_rows)
     diffused: NDArray[np.floating[Any]] | None = None
+    groups: IntArray | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:
@@ -142,6 +145,7 @@ class RoundResult:
             ``cold_labels``.
         teacher: The trained teacher.
         student: The trained student.
+        probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.
     """
 
     state: str
@@ -158,3 +162,4 @@ class RoundResult:
     carry: dict[str, Any]
     teacher: LogisticTeacher | None = None
     student: Student | None = None
+    probabilities: FloatArray | None = None

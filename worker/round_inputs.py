@@ -184,8 +184,21 @@ def load_data(
         holdout_is_test=is_test,
         pending_rows=snapshot.pending[snapshot.pending < matrix.covered],
         diffused=diffused,
+        groups=_groups(runtime, project.id, rows, len(features)),
     )
     return data, rows, used_encoder
+
+
+def _groups(runtime: Runtime, project_id: int, rows: Rows, n: int) -> IntArray:
+    """For each of the ``n`` rows the first row of its near-duplicates; a row that no item bears is by itself."""
+    with runtime.database.read() as session:
+        found = np.fromiter(pool.near_duplicates(session, project_id), [("number", np.int64), ("key", np.uint64)])
+    found = found[(found["number"] < rows.covered) | np.isin(found["number"], rows.further)]
+    places = rows.of(found["number"])
+    _, first, inverse = np.unique(found["key"], return_index=True, return_inverse=True)
+    groups = np.arange(n)
+    groups[places] = places[first[inverse]]
+    return groups
 
 
 def _with_further(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import Invalid
+from winnow.intake import fold_text
 from worker.curves import area_under, labels_to
 from worker.dataset import Dataset
 from worker.recipe import Recipe
@@ -158,6 +159,7 @@ class _Bench:
     test_y: IntArray
     diffused: NDArray[np.floating[Any]] | None
     test_diffused: NDArray[np.floating[Any]] | None
+    groups: IntArray
 
     @classmethod
     def of(cls, pool: Dataset, test: Dataset, options: SimulateOptions, say: Progress) -> _Bench:
@@ -192,6 +194,7 @@ class _Bench:
             test_y=np.array([index[label] for label in test.labels], dtype=np.int64),
             diffused=diffused,
             test_diffused=test_diffused,
+            groups=_groups(pool.items),
         )
 
     def without_diffusion(self) -> _Bench:
@@ -231,6 +234,7 @@ class _Bench:
             exploration=np.full(len(bought), drawn_uniformly),
             candidate_rows=np.setdiff1d(np.arange(len(self.y), dtype=np.int64), bought),
             diffused=self.diffused,
+            groups=self.groups,
         )
 
     def test_probabilities(self, teacher: LogisticTeacher) -> NDArray[np.floating[Any]]:
@@ -370,6 +374,13 @@ def _diffused(
     rows = np.arange(len(features), dtype=np.int64)
     pool = diffuse(features, rows, scaling=column_scaling(features))
     return pool.of_rows(rows).astype(np.float16), pool.of_features(test_features).astype(np.float16)
+
+
+def _groups(items: Sequence[RawItem] | NDArray[np.float32]) -> IntArray:
+    """For each item the first of its near-duplicates, as the service knows them: by its words, or its very features."""
+    first: dict[str | bytes, int] = {}
+    names = (fold_text(item) if isinstance(item, str) else np.asarray(item).tobytes() for item in items)
+    return np.array([first.setdefault(name, row) for row, name in enumerate(names)], dtype=np.int64)
 
 
 def _natural(label: str) -> tuple[int, int, str]:

@@ -20,7 +20,9 @@ SAMPLE_ROWS = 32_768
 def rank_badge(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """BADGE; without a model, whose gradients would all point along the features, k-means++ on the features."""
     a = _residuals(ctx.probabilities, len(ctx.candidates))
-    positions, weights = priority_sample(np.einsum("ij,ij->i", a, a), ctx.candidates, SAMPLE_ROWS, seed)
+    lengths = np.einsum("ij,ij->i", a, a) * ctx.sizes
+    positions, weights = priority_sample(lengths, ctx.candidates, SAMPLE_ROWS, seed)
+    weights *= ctx.sizes[positions]
     gradients = Gradients(a[positions], ctx.points(ctx.candidates[positions]))
     picks, distances = spread_gradients(gradients, weights, _pending(ctx, seed), size, np.random.default_rng(seed))
     return completed(ctx, [positions[picks]], [np.sqrt(distances)], [reasons.OTHER_LESSON] * len(picks), size, seed)

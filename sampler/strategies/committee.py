@@ -7,7 +7,7 @@ import numpy as np
 from sampler import reasons
 from sampler.committee import canonical_classes, committee_votes, fit_committee, votes_of
 from sampler.query import QueryContext, Ranking
-from sampler.scores import margin_scores, vote_entropy_scores
+from sampler.scores import FloatArray, IntArray, margin_scores, vote_entropy_scores
 from sampler.strategies.registry import strategy
 from sampler.strategies.spread import spread
 from sampler.strategies.typiclust import rank_typiclust
@@ -24,9 +24,12 @@ def _committee(ctx: QueryContext, size: int, seed: int) -> Ranking:
         y = canonical_classes(ctx.labeled, ctx.y)
         committee = fit_committee(ctx.features, ctx.labeled, y, np.random.default_rng(seed))
         votes = committee_votes(committee, ctx.features, ctx.candidates)
-    scores = vote_entropy_scores(votes, ctx.n_classes)
-    if ctx.probabilities is not None:
-        # Five members give a handful of different entropies: the margin decides within one.
-        scores = scores + 1e-3 * margin_scores(ctx.probabilities)
+    scores = dispute_scores(ctx, votes)
     picks = spread(ctx, scores, size, seed)
     return Ranking(ctx.candidates[picks], scores[picks], reasons.vote_reasons(votes[picks]))
+
+
+def dispute_scores(ctx: QueryContext, votes: IntArray) -> FloatArray:
+    """Vote entropy of votes (m, members), and within one entropy the margin: five members give a handful of them."""
+    scores = vote_entropy_scores(votes, ctx.n_classes)
+    return scores if ctx.probabilities is None else scores + 1e-3 * margin_scores(ctx.probabilities)

@@ -8,13 +8,13 @@ from sampler import reasons
 from sampler.diversity import k_center
 from sampler.query import QueryContext, Ranking
 from sampler.strategies.registry import strategy
-from sampler.strategies.spread import DIVERSE_ROWS, completed, covered_points, sample
+from sampler.strategies.spread import completed, covered_points, diverse_rows, sample
 
 
 @strategy("coreset")
 def _coreset(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """Greedy k-center on what is not covered."""
-    positions = sample(ctx, seed, max(DIVERSE_ROWS, 2 * size) if size > DIVERSE_ROWS else DIVERSE_ROWS)
+    positions = sample(ctx, seed, diverse_rows(size))
     points = ctx.points(ctx.candidates[positions])
     covered = covered_points(ctx, seed)
     picks, radii = k_center(points, covered, size)

@@ -36,4 +36,4 @@ def _density_uncertainty(ctx: QueryContext, size: int, seed: int) -> Ranking:
 
 
 def _densities(ctx: QueryContext) -> FloatArray:
-    return np.round(density_scores(ctx.features, ctx.candidates, ctx.scaling), _DECIMALS) + 0.0
+    return np.round(density_scores(ctx.features, ctx.candidates, ctx.scaling, ctx.weights), _DECIMALS) + 0.0

@@ -21,7 +21,7 @@ _MEDIAN_ROWS = 256
 def rank_herding(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """Cover the pool, whatever the model thinks: where to begin without one."""
     positions = sample(ctx, seed, COVER_ROWS)
-    return herd(ctx, positions, np.ones(len(positions)), size, seed, reasons.MANY_LIKE_IT)
+    return herd(ctx, positions, ctx.sizes[positions], size, seed, reasons.MANY_LIKE_IT)
 
 
 def herd(ctx: QueryContext, positions: IntArray, weights: FloatArray, size: int, seed: int, why: str) -> Ranking:

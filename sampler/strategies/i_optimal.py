@@ -30,7 +30,8 @@ def rank_i_optimal(ctx: QueryContext, size: int, seed: int) -> Ranking:
     if ctx.probabilities is None:
         return rank_typiclust(ctx, size, seed)
     weights = fisher_weights(ctx.probabilities)
-    positions, boost = priority_sample(weights, ctx.candidates, CANDIDATES, seed)
+    positions, boost = priority_sample(weights * ctx.sizes, ctx.candidates, CANDIDATES, seed)
+    boost *= ctx.sizes[positions]
     points, weights = ctx.points(ctx.candidates[positions]), weights[positions]
     known = _known(ctx, seed)
     known[np.diag_indices(len(known))] += RIDGE

@@ -23,6 +23,7 @@ def rank_probcover(ctx: QueryContext, size: int, seed: int) -> Ranking:
     np.fill_diagonal(square, 0.0)
     kernel = np.less_equal(square, radius * radius, out=square, casting="unsafe")
     within = nearest_distances(points, covered_points(ctx, seed)) <= radius * radius
-    picks, gains, first = greedy_cover(kernel, np.ones(len(points)), within.astype(np.float32), size)
+    weights = ctx.sizes[positions]
+    picks, gains, first = greedy_cover(kernel, weights, within.astype(np.float32), size)
     why = [reasons.MANY_LIKE_IT if new else reasons.SECOND_COVER for new in first]
-    return completed(ctx, [positions[picks]], [gains / len(points)], why, size, seed)
+    return completed(ctx, [positions[picks]], [gains / float(weights.sum())], why, size, seed)

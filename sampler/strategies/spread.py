@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sampler import reasons
 from sampler.batch import best_first, blocks, tie_keys
 from sampler.diversity import kmeans
+from sampler.draws import uniform_probabilities
 from sampler.head import LinearHead, recover_head
 from sampler.query import QueryContext, Ranking
 from sampler.scores import FloatArray, IntArray
@@ -34,6 +35,11 @@ def sample(ctx: QueryContext, seed: int, limit: int = DIVERSE_ROWS) -> IntArray:
     return np.argsort(keys, kind="stable")
 
 
+def diverse_rows(size: int) -> int:
+    """How many candidates a method looks at whose every pick comes from its sample."""
+    return max(DIVERSE_ROWS, 2 * size) if size > DIVERSE_ROWS else DIVERSE_ROWS
+
+
 def covered_points(ctx: QueryContext, seed: int) -> NDArray[np.float32]:
     """Features of what is labelled or pending; a seeded part of it where it is a great deal."""
     rows = ctx.covered
@@ -51,7 +57,7 @@ def head_of(ctx: QueryContext, seed: int) -> LinearHead:
 def completed(
     ctx: QueryContext, picks: list[IntArray], scores: list[FloatArray], why: list[str], size: int, seed: int
 ) -> Ranking:
-    """The picks, cut to size, or filled up at random where a sample held too few."""
+    """The picks, cut to size, or filled up at random where a sample held too few; with none, all is a uniform draw."""
     chosen = np.concatenate(picks) if picks else np.empty(0, np.int64)
     values = np.concatenate(scores) if scores else np.empty(0)
     if len(chosen) < size:
@@ -60,7 +66,8 @@ def completed(
         floor = min(0.0, float(values.min(initial=0.0)))
         chosen, values = np.concatenate([chosen, more]), np.concatenate([values, np.full(len(more), floor)])
         why = why + [reasons.RANDOM] * len(more)
-    return Ranking(ctx.candidates[chosen[:size]], values[:size].astype(np.float64), why[:size])
+    uniform = None if sum(map(len, picks)) else uniform_probabilities(size, len(ctx.candidates))
+    return Ranking(ctx.candidates[chosen[:size]], values[:size].astype(np.float64), why[:size], uniform)
 
 
 def spread(
@@ -77,11 +84,11 @@ def spread(
         size: How many to pick.
         seed: Decides ties and starts.
         central: Take what lies nearest to a cluster's centre instead of what scores highest.
-        keep: Keep at least this many for each stretch.
+        keep: Keep at least this many for each stretch, at most `LARGEST_STAGE`.
     """
     stretches = list(blocks(size, ctx.batch_size))
-    most = max(LARGEST_STAGE, _KEEP * ctx.batch_size)
-    order = best_first(scores, ctx.candidates, size + max(most, keep), seed)
+    most = _stage_rows(ctx)
+    order = best_first(scores, ctx.candidates, spread_reach(ctx, size), seed)
     taken = np.zeros(len(scores), dtype=bool)
     picked = np.empty(0, dtype=np.int64)
     pending = ctx.points(ctx.pending)
@@ -92,11 +99,21 @@ def spread(
         points = ctx.points(ctx.candidates[kept])
         covered = np.concatenate([pending, recent])
         k = min(grain, max(_FINE_CLUSTERS, ctx.batch_size))
-        chosen = _in_turn(points, covered, scores[kept], k, seed + index, central=central)[:width]
+        sizes = None if ctx.weights is None else ctx.weights[kept]
+        chosen = _in_turn(points, covered, scores[kept], k, seed + index, central=central, sizes=sizes)[:width]
         taken[kept[chosen]] = True
         picked = np.concatenate([picked, kept[chosen]])
     rest = order[~taken[order]]  # a reserve longer than what was clustered goes on by score alone
     return np.concatenate([picked, rest])[:size]
+
+
+def spread_reach(ctx: QueryContext, size: int) -> int:
+    """How many of the highest scores `spread` looks at; the other candidates have no part in its picks."""
+    return size + _stage_rows(ctx)
+
+
+def _stage_rows(ctx: QueryContext) -> int:
+    return max(LARGEST_STAGE, _KEEP * ctx.batch_size)
 
 
 def _in_turn(
@@ -107,18 +124,20 @@ def _in_turn(
     seed: int,
     *,
     central: bool,
+    sizes: FloatArray | None,
 ) -> IntArray:
     """All positions of the points, in turn from each of ``k`` clusters and as many more as what is covered may fill."""
     n = len(points)
     k += min(len(covered), k)
-    weights = np.concatenate([scores, np.full(len(covered), max(float(scores.mean()), 1e-6))])
+    mass = scores if sizes is None else scores * sizes
+    weights = np.concatenate([mass, np.full(len(covered), max(float(mass.mean()), 1e-6))])
     assigned, centres = kmeans(np.concatenate([points, covered]), k, weights=weights, seed=seed)
     mine = assigned[:n]
     value = -((points - centres[mine]) ** 2).sum(axis=1) if central else scores
-    sizes = np.bincount(mine, minlength=k)
+    counts = np.bincount(mine, minlength=k)
     n_covered = np.bincount(assigned[n:], minlength=k)
     best = np.lexsort((-value, mine))
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     turn = np.empty(n, dtype=np.int64)
     turn[best] = np.arange(n) - starts[mine[best]]
-    return np.lexsort((-value, sizes[mine], turn + n_covered[mine]))
+    return np.lexsort((-value, counts[mine], turn + n_covered[mine]))

@@ -14,8 +14,14 @@ def rank_typiclust(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """TypiClust on what is not covered."""
     positions = sample(ctx, seed)
     points = ctx.points(ctx.candidates[positions])
+    weights = None if ctx.weights is None else ctx.weights[positions]
     picks, scores, opened = typiclust(
-        points, covered_points(ctx, seed), min(size, len(points)), batch_size=ctx.batch_size, seed=seed
+        points,
+        covered_points(ctx, seed),
+        min(size, len(points)),
+        batch_size=ctx.batch_size,
+        seed=seed,
+        weights=weights,
     )
     why = [reasons.UNCOVERED if new else reasons.COVERED for new in opened]
     return completed(ctx, [positions[picks]], [scores], why, size, seed)

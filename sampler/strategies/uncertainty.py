@@ -6,19 +6,29 @@ import numpy as np
 
 from sampler import reasons
 from sampler.batch import best_first, tie_keys
-from sampler.power import power_scores
+from sampler.draws import WeightSum, draw_probabilities, uniform_probabilities
+from sampler.power import power_scores, power_weights
 from sampler.query import QueryContext, Ranking
-from sampler.scores import entropy_scores, least_confidence_scores, margin_scores
+from sampler.scores import FloatArray, IntArray, entropy_scores, least_confidence_scores, margin_scores
 from sampler.strategies.registry import probabilities_of, strategy
+
+
+def random_scores(rows: IntArray, seed: int) -> FloatArray:
+    """Uniform in [0, 1): of the hash of each row and the seed the 53 bits that a float holds. Shape ``(n,)``."""
+    return (tie_keys(rows, seed) >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+
+
+def margin_weights(ctx: QueryContext) -> FloatArray:
+    """The odds of ``power_margin``: margins with a floor, times how many items each stands for. Shape ``(m,)``."""
+    return power_weights(margin_scores(probabilities_of(ctx))) * ctx.sizes
 
 
 @strategy("random")
 def _random(ctx: QueryContext, size: int, seed: int) -> Ranking:
-    keys = tie_keys(ctx.candidates, seed)
-    # The 53 bits that a float holds: uniform in [0, 1), finite, and in the order of the keys but for those dropped.
-    scores = (keys >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+    scores = random_scores(ctx.candidates, seed)
     picks = best_first(scores, ctx.candidates, size, seed)
-    return Ranking(ctx.candidates[picks], scores[picks], [reasons.RANDOM] * size)
+    uniform = uniform_probabilities(len(picks), len(scores))
+    return Ranking(ctx.candidates[picks], scores[picks], [reasons.RANDOM] * size, uniform)
 
 
 @strategy("least_confidence", "probabilities")
@@ -48,7 +58,9 @@ def _entropy(ctx: QueryContext, size: int, seed: int) -> Ranking:
 def _power_margin(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """Drawn without replacement, odds the margins (power acquisition: Kirsch et al. 2023)."""
     probabilities = probabilities_of(ctx)
-    scores = power_scores(margin_scores(probabilities), ctx.candidates, seed)
+    weights = margin_weights(ctx)
+    scores = power_scores(weights, ctx.candidates, seed)
     picks = best_first(scores, ctx.candidates, size, seed)
     why = reasons.draw_reasons(probabilities[picks], ctx.class_names)
-    return Ranking(ctx.candidates[picks], scores[picks], why)
+    drawn = draw_probabilities(weights[picks], WeightSum.of(weights))
+    return Ranking(ctx.candidates[picks], scores[picks], why, drawn)

@@ -16,6 +16,6 @@ def rank_uncertainty_herding(ctx: QueryContext, size: int, seed: int) -> Ranking
     """Cover the pool where the model is unsure of it; all of it where there is no model yet."""
     if ctx.probabilities is None:
         return rank_herding(ctx, size, seed)
-    scores = margin_scores(ctx.probabilities)
+    scores = margin_scores(ctx.probabilities) * ctx.sizes
     positions, weights = priority_sample(scores, ctx.candidates, COVER_ROWS, seed)
     return herd(ctx, positions, weights * scores[positions], size, seed, reasons.DOUBTS_LIKE_IT)

@@ -56,6 +56,18 @@ def test_no_class_or_one_only_is_no_data(owner: httpx.Client) -> None:
     assert (result["state"], result["student"], result["promoted"]) == ("no_data", None, False)
 
 
+def test_labels_of_drawn_items_carry_their_probability(owner: httpx.Client) -> None:
+    project = make_project(owner, 80, settings={"strategy": "power_margin", "holdout": False, "batch_size": 500})["id"]
+    label(owner, project, 20)
+    assert train(owner, project)["state"] == "trained"
+    label(owner, project, 20)
+    rows = [json.loads(line) for line in owner.get(f"/projects/{project}/labels?format=jsonl").text.splitlines()]
+    ranked = [row for row in rows if row["mechanism"] == "strategy" and row["round"] == 1]
+    assert len(ranked) >= 15
+    assert all(0.0 < row["probability"] <= 1.0 for row in ranked)
+    assert len({row["probability"] for row in ranked}) == len(ranked), "each its own, by the model's doubt"
+
+
 def test_the_loop(owner: httpx.Client, tmp_path: Path) -> None:
     project = make_project(owner, 300, settings={"holdout": "auto"})
     pid = project["id"]

@@ -6,6 +6,7 @@ it, and moves on. What the contract leaves to chance (ids, which items are held 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,7 +42,7 @@ class Reference(State):
         assert len(given) == min(size, len(free)), "a batch is short, or empty, only when nothing is left"
         assert len(set(given)) == len(given)
         assert set(given) <= free
-        self._check_order(out, given, free)
+        self._check_order(out, given, free, user, now)
         self._check_shares(out, given, free)
         if any(lease.mechanism == "strategy" for lease in out.leases):
             assert out.round == self.ranked_round
@@ -72,11 +73,10 @@ class Reference(State):
             lease.round,
         )
 
-    def _check_order(self, out: Claimed, given: Sequence[int], free: set[int]) -> None:
+    def _check_order(self, out: Claimed, given: Sequence[int], free: set[int], user: int, now: datetime) -> None:
         """Every prefix: a ranked item is the best that was left, a drawn one the next in the seeded order."""
         left = set(free)
-        need = [item for item in self.items if self.needs_labels(item)]
-        n_pool = sum(self.items[item].split == "pool" for item in need)
+        open_now = Counter(self.items[item].split for item in self.items if self._undrawn(item, user, now))
         for item, shown, lease in zip(given, out.items, out.leases, strict=True):
             facts = (shown.score, shown.reason, shown.label)
             split = self.items[item].split
@@ -92,9 +92,15 @@ class Reference(State):
                 alike = [i for i in left if self.items[i].split == split]
                 assert item == min(alike, key=lambda i: (self.items[i].shuffle, i)), "the seeded order"
                 assert facts == (None, None, None), "nothing is said of what is drawn at random"
-                if split == "pool":
-                    assert lease.probability == 1 / n_pool
+                assert lease.probability == 1 / open_now[split], "one of those that were left of its kind"
             left.remove(item)
+            open_now[split] -= 1
+
+    def _undrawn(self, item: int, user: int, now: datetime) -> bool:
+        """Whether an item may be drawn, whatever the caller has said of it before."""
+        holders = self.holders(item, now)
+        free = len(self.labels(item)) + len(holders) < self.overlap
+        return self.needs_labels(item) and free and all(grant.user != user for grant in holders)
 
     def _check_shares(self, out: Claimed, given: Sequence[int], free: set[int]) -> None:
         """Three in ten are measured on, and one in ten of the rest drawn at random, where there are enough of each."""

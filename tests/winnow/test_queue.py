@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.winnow.pools import Pool
+from tests.winnow.pools import Pool, word
 from winnow.counters import counted_project
 from winnow.db.base import utcnow
 from winnow.db.session import Database
@@ -36,7 +36,25 @@ def test_before_a_ranking_items_come_in_the_seeded_order(pool: Pool) -> None:
     assert (batch.round, batch.labels_behind, batch.remaining) == (0, 0, 30)
     assert {(item.score, item.reason, item.label) for item in batch.items} == {(None, None, None)}
     assert {lease.mechanism for lease in pool.live()} == {"exploration"}
-    assert {lease.probability for lease in pool.live()} == {1 / 30}
+    assert [lease.probability for lease in pool.live()] == [1 / left for left in range(30, 0, -1)]
+
+
+def test_what_is_drawn_is_one_of_those_that_nobody_holds_and_that_were_left(pool: Pool) -> None:
+    pool.fill(100)
+    pool.rank(*range(50))
+    pool.claim(0, 20)
+    pool.claim(1, 30)
+    drawn = {lease.position: lease for lease in pool.live() if lease.user_id == pool.users[1]}
+    explored = {place: lease.probability for place, lease in drawn.items() if lease.mechanism == "exploration"}
+    assert explored == {place: 1 / (80 - place) for place in (9, 19, 29)}
+
+
+def test_near_duplicates_are_drawn_each_by_itself(pool: Pool) -> None:
+    pool.add(*({"text": f"{word(i % 5)}{'!' * (i // 5 + 1)}"} for i in range(100)))
+    groups = [item.group_digest for item in sorted(pool.items(), key=lambda item: item.shuffle)]
+    assert len(set(groups)) == 5
+    alike = sum(before == after for before, after in itertools.pairwise(groups))
+    assert 8 <= alike <= 32, "a fifth of 99, as in any fair order"
 
 
 def test_ranked_items_come_in_rank_order_with_one_in_ten_drawn_at_random(pool: Pool) -> None:

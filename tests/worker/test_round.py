@@ -103,6 +103,38 @@ def test_the_guesses_of_ranked_rows_are_the_teachers(first: RoundResult) -> None
     np.testing.assert_allclose(first.confidences, probabilities.max(axis=1), rtol=1e-5)
 
 
+def test_what_is_drawn_says_with_which_probability_and_what_is_picked_says_nothing(first: RoundResult) -> None:
+    assert first.probabilities is None
+    kept = Kept()
+    recipe = replace(RECIPE, strategy="power_margin", student="none", queue_size=500)
+    drawn = run_round(make_data(), recipe, None, np.random.default_rng(0), kept)
+    assert drawn.teacher is not None
+    assert drawn.probabilities is not None
+    p = np.sort(drawn.teacher.predict_proba(X[drawn.rows]), axis=1)
+    weights = np.maximum(1.0 - (p[:, -1] - p[:, -2]), 1e-6)
+    np.testing.assert_allclose(drawn.probabilities, weights / np.cumsum(weights[::-1])[::-1], rtol=1e-5)
+    again = run_round(make_data(), recipe, None, np.random.default_rng(0), kept)
+    np.testing.assert_array_equal(again.probabilities, drawn.probabilities)
+
+
+@pytest.mark.parametrize("n_labeled", [0, 40])
+def test_one_of_each_group_is_asked_for_before_any_is_asked_for_again(n_labeled: int) -> None:
+    groups = np.arange(600)
+    groups[350:] = groups[100:350]
+    data = make_data(n_labeled=n_labeled, groups=groups)
+    result = run(data, strategy="uncertainty_herding", student="none", queue_size=1_000)
+    assert sorted(result.rows.tolist()) == sorted(data.candidate_rows.tolist())
+    begin = 60 + n_labeled
+    assert sorted(result.rows[: 350 - begin].tolist()) == list(range(begin, 350))
+
+
+def test_where_a_draw_has_no_model_yet_the_cold_start_is_drawn_evenly() -> None:
+    data = make_data(n_labeled=0)
+    result = run(data, strategy="power_margin")
+    assert result.state == "no_data"
+    np.testing.assert_array_equal(result.probabilities, 1.0 / np.arange(540, 510, -1))
+
+
 def test_both_models_are_measured_with_an_interval(first: RoundResult) -> None:
     metrics = first.metrics
     assert first.student is not None

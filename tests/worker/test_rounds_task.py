@@ -13,7 +13,7 @@ from predictor import load
 from sampler.strategies.auto import auto_phase
 from tests.worker.service import Service, text_of, truth
 from winnow import attempt_files, features, jobs, queue, registry, rounds
-from winnow.db.tables import Job, LedgerEntry, QueueEntry, Round, Student
+from winnow.db.tables import Item, Job, LedgerEntry, QueueEntry, Round, Student
 from winnow.jobs import JobContext
 from worker.base import run_job
 from worker.round_checkpoints import StoredCheckpoints
@@ -104,6 +104,26 @@ def test_the_first_labels_are_asked_for_by_the_cold_start(service: Service) -> N
         (0, None, None, None)
     }
     assert service.project(project).ranked_round == 0
+
+
+def test_near_duplicates_are_ranked_behind_one_of_each_and_behind_those_that_are_labelled(service: Service) -> None:
+    project = service.make_project(60, holdout=False, batch_size=500)
+    service.add_rows(project, [{"text": f"{text_of(i).upper()}!"} for i in range(60)])
+    service.work()
+    service.label(project, 20)
+    with service.database.write() as session:
+        rounds.request_round(session, session.get_one(features_project(), project), forced=True)
+    service.work()
+    with service.database.read() as session:
+        ranked = session.scalars(
+            select(Item.group_digest).join(QueueEntry, QueueEntry.item_id == Item.id).order_by(QueueEntry.rank)
+        ).all()
+        begun = set(session.scalars(select(Item.group_digest).where(Item.standing > 0)))
+    assert len(ranked) == 100
+    fresh = 60 - len(begun)
+    assert len(set(ranked[:fresh])) == fresh
+    assert not set(ranked[:fresh]) & begun
+    assert len(set(ranked)) + len(begun - set(ranked)) == 60
 
 
 def test_the_same_hint_twice_is_one_round(service: Service, labeled: int) -> None:

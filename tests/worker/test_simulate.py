@@ -75,6 +75,19 @@ def test_the_output_is_that_of_the_contract(outcome: dict[str, Any]) -> None:
     json.dumps(outcome, allow_nan=False)
 
 
+def test_no_near_duplicate_is_asked_for_before_each_group_has_been() -> None:
+    base = texts(40, 0)
+    alike = [f"{text.upper()} !" for text in base.items]
+    n_groups = len(set(base.items))
+    pool = Dataset("text", [*alike, *base.items], base.labels * 2)
+    options = replace(FAST, encoder="hashed", seeds=1, strategy="clustered_margin", budget=n_groups // 8 * 8)
+    outcome = simulate(pool, texts(20, 1), options)
+    asked = [pool.items[row].lower().strip(" !") for batch in outcome["seeds"][0]["queries"] for row in batch]
+    assert len(set(asked)) == len(asked) == n_groups // 8 * 8
+    drawn = [row for batch in outcome["baseline"]["seeds"][0]["queries"] for row in batch]
+    assert len({pool.items[row].lower().strip(" !") for row in drawn}) < len(drawn), "random draws each item alike"
+
+
 def test_no_row_is_asked_for_twice(outcome: dict[str, Any]) -> None:
     for arm in (outcome["seeds"], outcome["baseline"]["seeds"]):
         for run in arm:

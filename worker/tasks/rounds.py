@@ -169,12 +169,14 @@ def _queue(snapshot: Snapshot, result: RoundResult, rows: Rows) -> list[QueueRow
     names = class_names(snapshot.project)
     top = float(result.scores.max()) if len(result.scores) else 0.0
     begun = [QueueRow(int(n), top, HALF_LABELED, "strategy", None, None, None) for n in snapshot.half_labeled]
+    drawn = [None] * len(result.rows) if result.probabilities is None else result.probabilities.tolist()
     ranked = zip(
         rows.numbers(result.rows).tolist(),
         result.scores.tolist(),
         result.reasons,
         result.labels.tolist(),
         result.confidences.tolist(),
+        drawn,
         strict=True,
     )
     return begun + [
@@ -183,9 +185,9 @@ def _queue(snapshot: Snapshot, result: RoundResult, rows: Rows) -> list[QueueRow
             score=score,
             reason=reason,
             mechanism="strategy",
-            probability=None,
+            probability=probability,
             label=names[label] if label >= 0 else None,
             confidence=confidence if label >= 0 else None,
         )
-        for number, score, reason, label, confidence in ranked
+        for number, score, reason, label, confidence, probability in ranked
     ]

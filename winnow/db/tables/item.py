@@ -15,8 +15,8 @@ class Item(Base):
     """One thing to label. ``number`` is its row in the feature store.
 
     ``split`` is pool, holdout or test. ``digest`` identifies the content, ``group_digest`` its near-duplicates.
-    ``shuffle`` is a keyed hash of the group: the seeded random order. ``standing`` counts standing labels (not skips,
-    not flags); ``is_open`` says that it can still be served (standing < overlap, not test, no imported label).
+    ``shuffle`` is a keyed hash of content and key: the seeded random order. ``standing`` counts standing labels (not
+    skips, not flags); ``is_open`` says that it can still be served (standing < overlap, not test, no imported label).
     """
 
     __tablename__ = "items"
