@@ -34,6 +34,7 @@ class SimulateOptions:
         strategy: Name of a query strategy.
         initial: Labels of the first batch, from the strategy's own cold start; ``batch`` where None.
         batch: Labels of each later one.
+        schedule: Pairs of labels and batch, ascending: once so many are bought, each later batch has that size.
         budget: Labels in all; the whole pool where that is smaller.
         seeds: How many runs, seeded 0, 1, …
         baseline: ``random`` or ``none``.
@@ -48,6 +49,7 @@ class SimulateOptions:
     strategy: str = "auto"
     initial: int | None = None
     batch: int = 20
+    schedule: tuple[tuple[int, int], ...] = ()
     budget: int = 400
     seeds: int = 5
     baseline: str = "random"
@@ -66,6 +68,10 @@ class SimulateOptions:
                 raise Invalid(f"{name}: must be 1 or more")
         if self.initial is not None and self.initial < 1:
             raise Invalid("initial: must be 1 or more")
+        if any(labels < 1 or batch < 1 for labels, batch in self.schedule) or list(self.schedule) != sorted(
+            dict(self.schedule).items()
+        ):
+            raise Invalid("schedule: pairs of labels and batch, each 1 or more, the labels ascending")
         _one_of("baseline", self.baseline, ("random", "none"))
         _one_of("baseline_features", self.baseline_features, ("raw", "same"))
         _one_of("student", self.student, ("auto", "none"))
@@ -74,6 +80,15 @@ class SimulateOptions:
             raise Invalid("noise: a share of answers, 0 or more and less than 1")
         if self.ranker == "student" and self.student == "none":
             raise Invalid("ranker: there is no student to rank with; leave out --student none")
+
+    def batch_after(self, bought: int) -> int:
+        """How many labels the batch has that follows ``bought`` of them, at least 1.
+
+        >>> options = SimulateOptions(batch=10, schedule=((400, 50),))
+        >>> options.batch_after(390), options.batch_after(400)
+        (10, 50)
+        """
+        return next((batch for labels, batch in reversed(self.schedule) if bought >= labels), self.batch)
 
 
 def simulate(
@@ -94,8 +109,8 @@ def simulate(
         Invalid: The files do not go together, or there is nothing to choose between.
         SamplerError, ModelError: An unknown strategy or encoder, or data that cannot be used.
     """
-    say = progress or (lambda fraction, message: None)
-    bench = _Bench.of(pool, test, options, say)
+    say = progress or _quiet
+    bench = Bench.of(pool, test, options, say)
     full = bench.full_pool()
     arms = [options.strategy] + (["random"] if options.baseline == "random" else [])
     results: list[list[dict[str, Any]]] = []
@@ -105,7 +120,9 @@ def simulate(
             share = (arm * options.seeds + seed) / (len(arms) * options.seeds)
             say(0.1 + 0.9 * share, f"{strategy}, seed {seed}")
             plain = arm == 1 and options.baseline_features == "raw"
-            runs.append(_run(bench.without_diffusion() if plain else bench, replace(options, strategy=strategy), seed))
+            runs.append(
+                run_seed(bench.without_diffusion() if plain else bench, replace(options, strategy=strategy), seed)
+            )
         results.append(runs)
     baseline = results[1] if len(results) > 1 else None
     say(1.0, "done")
@@ -129,7 +146,7 @@ def simulate(
 
 
 @dataclass(frozen=True)
-class _Bench:
+class Bench:
     """Encoded data. ``y`` is the oracle's: only bought rows of it are ever read. Test rows only score."""
 
     task: str
@@ -145,7 +162,20 @@ class _Bench:
     test_diffused: NDArray[np.floating[Any]] | None
 
     @classmethod
-    def of(cls, pool: Dataset, test: Dataset, options: SimulateOptions, say: Progress) -> _Bench:
+    def of(
+        cls,
+        pool: Dataset,
+        test: Dataset,
+        options: SimulateOptions,
+        progress: Progress | None = None,
+        *,
+        encoded: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None = None,
+    ) -> Bench:
+        """Encode both files, or take the features that ``encoded`` has kept of them, and diffuse them.
+
+        Raises:
+            Invalid: The files do not go together, or there is nothing to choose between.
+        """
         if pool.task != test.task:
             raise Invalid("the pool and the test file must be of one kind: both .jsonl or both .npz")
         names = tuple(sorted(set(pool.labels), key=_natural))
@@ -163,7 +193,10 @@ class _Bench:
                 )
             if options.encoder not in ("auto", "none"):
                 raise Invalid(f"encoder: features are taken as they are; '{options.encoder}' cannot be applied")
-        encoder, features, test_features = _encoded(pool, test, options.encoder, say)
+        if encoded is not None:
+            encoder, features, test_features = options.encoder, *encoded
+        else:
+            encoder, features, test_features = _encoded(pool, test, options.encoder, progress or _quiet)
         diffused, test_diffused = _diffused(features, test_features)
         return cls(
             task=pool.task,
@@ -179,12 +212,13 @@ class _Bench:
             test_diffused=test_diffused,
         )
 
-    def without_diffusion(self) -> _Bench:
+    def without_diffusion(self) -> Bench:
         """The same with the features as they are."""
         return replace(self, diffused=None, test_diffused=None)
 
     @property
     def n_classes(self) -> int:
+        """How many classes the pool has."""
         return len(self.class_names)
 
     def full_pool(self) -> float:
@@ -206,6 +240,7 @@ class _Bench:
         return accuracy(self.test_y, guesses), macro_f1(self.test_y, guesses, n_classes)
 
     def data(self, bought: IntArray, answers: IntArray, drawn_uniformly: bool) -> RoundData:
+        """A round's input: these rows have these answers, all others may be bought."""
         return RoundData(
             task=self.task,
             class_names=self.class_names,
@@ -225,8 +260,8 @@ class _Bench:
         return teacher.predict_proba(self.test_features)
 
 
-def _run(bench: _Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
-    """One seed's curve."""
+def run_seed(bench: Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
+    """One seed's curve: an entry of ``seeds`` in the contract."""
     budget = min(options.budget, len(bench.y))
     oracle = _Oracle(bench, options.noise, seed)
     run: dict[str, Any] = {
@@ -239,11 +274,11 @@ def _run(bench: _Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
     step = 0
     result = run_round(oracle.data(bought, options), _recipe(options, first, seed), None, _generator(seed, step))
     while len(bought) < budget:
-        batch = result.rows[: min(first if step == 0 else options.batch, budget - len(bought))]
+        batch = result.rows[: min(first if step == 0 else options.batch_after(len(bought)), budget - len(bought))]
         bought = np.concatenate([bought, batch])
         step += 1
         started = time.perf_counter()
-        recipe = _recipe(options, options.batch, seed)
+        recipe = _recipe(options, options.batch_after(len(bought)), seed)
         result = run_round(oracle.data(bought, options), recipe, previous, _generator(seed, step))
         run["round_seconds"].append(round(time.perf_counter() - started, 4))
         run["rank_seconds"].append(round(result.timings.get("rank", 0.0), 4))
@@ -259,7 +294,7 @@ def _run(bench: _Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
 class _Oracle:
     """Answers for bought rows, some of them wrong: which ones, and how, hangs on the row and the seed alone."""
 
-    def __init__(self, bench: _Bench, noise: float, seed: int):
+    def __init__(self, bench: Bench, noise: float, seed: int):
         rng = np.random.default_rng([seed, 0x0A])
         self._bench = bench
         self._wrong: BoolArray = rng.random(len(bench.y)) < noise
@@ -291,9 +326,7 @@ def _generator(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, 0x0B, step])
 
 
-def _score(
-    run: dict[str, Any], bench: _Bench, result: RoundResult, answers: IntArray, options: SimulateOptions
-) -> None:
+def _score(run: dict[str, Any], bench: Bench, result: RoundResult, answers: IntArray, options: SimulateOptions) -> None:
     teacher: LogisticTeacher | None = result.teacher
     if teacher is not None:
         probabilities = bench.test_probabilities(teacher)
@@ -310,7 +343,7 @@ def _score(
         run["student_accuracy"].append(bench.scores(guesses)[0])
 
 
-def _next(previous: PreviousRound | None, result: RoundResult, bench: _Bench) -> PreviousRound | None:
+def _next(previous: PreviousRound | None, result: RoundResult, bench: Bench) -> PreviousRound | None:
     if result.teacher is None:
         return previous
     carried = replace(previous or PreviousRound(), teacher=result.teacher.arrays(), class_names=bench.class_names)
@@ -354,6 +387,10 @@ def _diffused(
     rows = np.arange(len(features), dtype=np.int64)
     pool = diffuse(features, rows, scaling=column_scaling(features))
     return pool.of_rows(rows).astype(np.float16), pool.of_features(test_features).astype(np.float16)
+
+
+def _quiet(fraction: float, message: str) -> None:
+    """Progress that nobody looks at."""
 
 
 def _natural(label: str) -> tuple[int, int, str]:
