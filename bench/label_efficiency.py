@@ -1,9 +1,10 @@
 """Labels that each strategy needs, beside random sampling: run in pieces, kept in a folder, reported from there.
 
 ``python -m bench.label_efficiency --out FOLDER [--sets …] [--strategies auto random random/raw …] [--seeds N]
-[--variant V …] [--student auto] [--short] [--again]`` runs the cells that the folder lacks. An arm is the name of a
-strategy, with the features that teachers may choose from, or ``NAME/raw`` with raw features only; ``all`` is every
-strategy of our own. ``--report`` prints what the folder holds and runs nothing. ``WINNOW_BENCH_DATA`` names the data.
+[--variant V …] [--student auto] [--short | --budget N] [--again]`` runs the cells that the folder lacks. An arm is
+the name of a strategy, with the features that teachers may choose from, or ``NAME/raw`` with raw features only;
+``all`` is every strategy of our own. ``--report`` prints what the folder holds and runs nothing.
+``WINNOW_BENCH_DATA`` names the data.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--variant", nargs="+", choices=VARIANTS, default=["plain"])
     parser.add_argument("--student", choices=("none", "auto"), default="none")
     parser.add_argument("--short", action="store_true", help="end where the mean accuracy does")
+    parser.add_argument("--budget", type=int, help="end after so many labels instead of where the set's plan says")
     parser.add_argument("--again", action="store_true", help="run again what other code has run")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -68,7 +70,7 @@ def main() -> None:
         print(json.dumps(result) if options.json else as_text(result))
         return
     cells = wanted(options)
-    budget = {cell: plan_budget(cell, short=options.short) for cell in cells}
+    budget = {cell: options.budget or plan_budget(cell, short=options.short) for cell in cells}
     left = missing(cells, options.out, budget, again=options.again)
     print(f"{len(cells)} cells, {len(left)} to run", flush=True)
     began = time.perf_counter()

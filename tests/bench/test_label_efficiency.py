@@ -15,6 +15,7 @@ from bench.label_cells import Cell, cell_of, cells_in, missing, run_cells
 from bench.label_report import median, paired_gain, savings, summary
 from bench.label_sets import PLANS, Plan, imbalanced, label_set
 from bench.tuned_constants import GRIDS, overridden
+from tests.bench.records import record
 
 TINY = Plan(first=6, step=6, then=((18, 12),), span=18, budget=30, random_budget=42)
 RANDOM = Cell("agnews", "plain", "random", "raw", 0)
@@ -71,22 +72,17 @@ def test_the_command_runs_what_is_missing_and_reports(
     assert len([line for line in printed.splitlines() if line.startswith("agnews")]) == 4  # three arms, one saving
 
 
-def record(strategy: str, features: str, seed: int, accuracy: list[float]) -> dict[str, Any]:
-    steps = [6, 12, 18, 30, 42][: len(accuracy)]
-    return {
-        **{"set": "agnews", "variant": "plain", "strategy": strategy, "features": features, "seed": seed},
-        **{"student": "none", "constant": "", "value": None, "full_pool_accuracy": 1.0, "cpu_seconds": 2.0},
-        "run": {"labels": steps, "accuracy": accuracy, "rank_seconds": [0.25] * len(steps)},
-    }
+def kept(strategy: str, features: str, seed: int, accuracy: list[float]) -> dict[str, Any]:
+    return record("agnews", strategy, features, seed, [6, 12, 18, 30, 42], accuracy)
 
 
 CURVES = [
-    record("auto", "extras", 0, [0.9, 1.0, 1.0, 1.0]),
-    record("auto", "extras", 1, [0.8, 1.0, 1.0, 1.0]),
-    record("random", "extras", 0, [0.5, 0.7, 0.9, 1.0, 1.0]),
-    record("random", "extras", 1, [0.5, 0.7, 0.7, 1.0, 1.0]),
-    record("random", "raw", 0, [0.1, 0.2, 0.3, 0.4, 0.5]),
-    record("random", "raw", 1, [0.1, 0.2, 0.3, 0.4, 0.5]),
+    kept("auto", "extras", 0, [0.9, 1.0, 1.0, 1.0]),
+    kept("auto", "extras", 1, [0.8, 1.0, 1.0, 1.0]),
+    kept("random", "extras", 0, [0.5, 0.7, 0.9, 1.0, 1.0]),
+    kept("random", "extras", 1, [0.5, 0.7, 0.7, 1.0, 1.0]),
+    kept("random", "raw", 0, [0.1, 0.2, 0.3, 0.4, 0.5]),
+    kept("random", "raw", 1, [0.1, 0.2, 0.3, 0.4, 0.5]),
 ]
 
 
@@ -121,8 +117,8 @@ def test_three_savings_are_told_apart() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_gains_are_paired_by_seed() -> None:
-    late = [record("auto", "extras", seed, [value, value, value]) for seed, value in ((1, 0.9), (2, 1.0))]
-    other = [record("random", "raw", seed, [value, value, value]) for seed, value in ((0, 0.0), (1, 0.8))]
+    late = [kept("auto", "extras", seed, [value, value, value]) for seed, value in ((1, 0.9), (2, 1.0))]
+    other = [kept("random", "raw", seed, [value, value, value]) for seed, value in ((0, 0.0), (1, 0.8))]
     assert paired_gain(late, other) == (pytest.approx(0.1), None)
     assert median([None, 1.0, 2.0]) == 2.0
 
