@@ -45,4 +45,4 @@ def learning_curves(path: Path, title: str, curves: Curves, levels: Mapping[str,
 
 def _settled(values: NDArray[np.float64]) -> int:
     """The step from which on a curve is drawn whole: the first few would squeeze all others together."""
-    return min(1, values.shape[1] - 1)
+    return min(1, int(values.shape[1]) - 1)

@@ -44,8 +44,8 @@ def wanted(sets: Iterable[str], constants: Iterable[str], seeds: int) -> list[Ce
 def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each constant and set that has been run: mean accuracies, over the seeds that all values have.
 
-    ``chosen`` is the value of the largest mean accuracy over the other sets, ``best`` that on this set; ``loss`` is how
-    much more the best one gives here, ``loss_of_default`` how much more than the value in the source.
+    ``chosen`` is the value of the largest mean accuracy over the other sets, ``best`` that on this set, of equals the
+    default; ``loss`` is how much more the best one gives here than the chosen, ``loss_of_default`` than the default.
     """
     found: dict[str, dict[str, dict[float, float]]] = {}
     for constant, grid in GRIDS.items():
@@ -59,9 +59,10 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
             others = [other for other in sets if other != name]
             if not others:
                 continue
-            chosen = max(means, key=lambda value: sum(sets[other][value] for other in others))
-            best = max(means, key=lambda value: means[value])
             default = GRIDS[constant].default
+            values = sorted(means, key=lambda value: value != default)  # of equals the default
+            chosen = max(values, key=lambda value: sum(sets[other][value] for other in others))
+            best = max(values, key=lambda value: means[value])
             rows.append(
                 {
                     "constant": constant,

@@ -101,6 +101,8 @@ def test_a_constant_is_chosen_where_it_is_not_tried() -> None:
     assert row["loss"] == pytest.approx(0.2)
     assert row["loss_of_default"] == pytest.approx(0.1)
     assert by_set["mnist10k"]["loss"] == pytest.approx(0.2)
+    equal = [{**made, "run": {**made["run"], "accuracy": [0.5]}} for made in records]
+    assert {(row["chosen"], row["best"]) for row in left_out(equal)} == {(10.0, 10.0)}
     assert left_out(records[:-1]) == []  # a grid that is not complete on a set says nothing of it
 
 
