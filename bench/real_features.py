@@ -53,15 +53,36 @@ def real_features(name: str, kept: Path | None = None) -> RealSet:
     return _digits(Path(folder)) if name == "mnist10k" else _texts(name)
 
 
+def keep_features(name: str, folder: Path, encoder: str | None = None) -> RealSet:
+    """`real_features`, kept in ``folder`` the first time: texts take ``encoder`` where given (``hashed``).
+
+    Raises:
+        FileNotFoundError: It is not kept, and ``WINNOW_BENCH_DATA`` names no folder with the set.
+        ValueError: Images have no such encoder.
+    """
+    kept = name if encoder is None else f"{name}-{encoder}"
+    if not (folder / f"{kept}.test.npz").exists():
+        if encoder is None:
+            data = real_features(name)
+        elif name == "mnist10k":
+            raise ValueError(f"{name} holds images: the encoder '{encoder}' is for texts")
+        else:
+            data = _texts(name, encoder)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / f"{kept}.train.npz", X=data.X, y=data.y)
+        np.savez(folder / f"{kept}.test.npz", X=data.test_features, y=data.test_y)
+    return real_features(kept, folder)
+
+
 def _indexed(X: Any, y: Any, test_features: Any, test_y: Any) -> RealSet:
     classes, indices = np.unique(y, return_inverse=True)
     return RealSet(X, indices.astype(np.int64), test_features, np.searchsorted(classes, test_y).astype(np.int64))
 
 
-def _texts(name: str) -> RealSet:
+def _texts(name: str, encoder: str = "minilm") -> RealSet:
     texts, labels, _ = labelled_texts(1_000_000, name)
     test_texts, test_labels, _ = labelled_texts(1_000_000, name, "test")
-    X = _encode("minilm", "text", texts + test_texts, len(texts))
+    X = _encode(encoder, "text", texts + test_texts, len(texts))
     return _indexed(X[: len(texts)], np.array(labels), X[len(texts) :], np.array(test_labels))
 
 

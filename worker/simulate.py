@@ -35,6 +35,7 @@ class SimulateOptions:
         strategy: Name of a query strategy.
         initial: Labels of the first batch, from the strategy's own cold start; ``batch`` where None.
         batch: Labels of each later one.
+        schedule: Pairs of labels and batch, ascending: once so many are bought, each later batch has that size.
         budget: Labels in all; the whole pool where that is smaller.
         seeds: How many runs, seeded 0, 1, …
         baseline: ``random`` or ``none``.
@@ -50,6 +51,7 @@ class SimulateOptions:
     strategy: str = "auto"
     initial: int | None = None
     batch: int = 20
+    schedule: tuple[tuple[int, int], ...] = ()
     budget: int = 400
     seeds: int = 5
     baseline: str = "random"
@@ -68,6 +70,10 @@ class SimulateOptions:
                 raise Invalid(f"{name}: must be 1 or more")
         if self.initial is not None and self.initial < 1:
             raise Invalid("initial: must be 1 or more")
+        if any(labels < 1 or batch < 1 for labels, batch in self.schedule) or list(self.schedule) != sorted(
+            dict(self.schedule).items()
+        ):
+            raise Invalid("schedule: pairs of labels and batch, each 1 or more, the labels ascending")
         _one_of("baseline", self.baseline, ("random", "none"))
         _one_of("baseline_features", self.baseline_features, ("raw", "same", "both"))
         _one_of("student", self.student, ("auto", "none"))
@@ -76,6 +82,15 @@ class SimulateOptions:
             raise Invalid("noise: a share of answers, 0 or more and less than 1")
         if self.ranker == "student" and self.student == "none":
             raise Invalid("ranker: there is no student to rank with; leave out --student none")
+
+    def batch_after(self, bought: int) -> int:
+        """How many labels the batch has that follows ``bought`` of them, at least 1.
+
+        >>> options = SimulateOptions(batch=10, schedule=((400, 50),))
+        >>> options.batch_after(390), options.batch_after(400)
+        (10, 50)
+        """
+        return next((batch for labels, batch in reversed(self.schedule) if bought >= labels), self.batch)
 
 
 def simulate(
@@ -96,8 +111,8 @@ def simulate(
         Invalid: The files do not go together, or there is nothing to choose between.
         SamplerError, ModelError: An unknown strategy or encoder, or data that cannot be used.
     """
-    say = progress or (lambda fraction, message: None)
-    bench = _Bench.of(pool, test, options, say)
+    say = progress or _quiet
+    bench = Bench.of(pool, test, options, say)
     full = bench.full_pool()
     plan = _plan(options)
     arms: dict[str, Arm] = {}
@@ -108,7 +123,7 @@ def simulate(
             share = (number * options.seeds + seed) / (len(plan) * options.seeds)
             said = strategy if name == "strategy" else f"{strategy} ({features} features)"
             say(0.1 + 0.9 * share, f"{said}, seed {seed}")
-            runs.append(_run(seen, replace(options, strategy=strategy), seed))
+            runs.append(run_seed(seen, replace(options, strategy=strategy), seed))
         arms[name] = Arm(strategy, features, runs)
     ours, *baselines = arms.values()
     baseline = baselines[0].runs if baselines else None
@@ -145,7 +160,7 @@ def _plan(options: SimulateOptions) -> dict[str, tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class _Bench:
+class Bench:
     """Encoded data. ``y`` is the oracle's: only bought rows of it are ever read. Test rows only score."""
 
     task: str
@@ -162,7 +177,20 @@ class _Bench:
     groups: IntArray
 
     @classmethod
-    def of(cls, pool: Dataset, test: Dataset, options: SimulateOptions, say: Progress) -> _Bench:
+    def of(
+        cls,
+        pool: Dataset,
+        test: Dataset,
+        options: SimulateOptions,
+        progress: Progress | None = None,
+        *,
+        encoded: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None = None,
+    ) -> Bench:
+        """Encode both files, or take the features that ``encoded`` has kept of them, and diffuse them.
+
+        Raises:
+            Invalid: The files do not go together, or there is nothing to choose between.
+        """
         if pool.task != test.task:
             raise Invalid("the pool and the test file must be of one kind: both .jsonl or both .npz")
         names = tuple(sorted(set(pool.labels), key=_natural))
@@ -180,7 +208,10 @@ class _Bench:
                 )
             if options.encoder not in ("auto", "none"):
                 raise Invalid(f"encoder: features are taken as they are; '{options.encoder}' cannot be applied")
-        encoder, features, test_features = _encoded(pool, test, options.encoder, say)
+        if encoded is not None:
+            encoder, features, test_features = options.encoder, *encoded
+        else:
+            encoder, features, test_features = _encoded(pool, test, options.encoder, progress or _quiet)
         diffused, test_diffused = _diffused(features, test_features)
         return cls(
             task=pool.task,
@@ -197,12 +228,13 @@ class _Bench:
             groups=_groups(pool.items),
         )
 
-    def without_diffusion(self) -> _Bench:
+    def without_diffusion(self) -> Bench:
         """The same with the features as they are."""
         return replace(self, diffused=None, test_diffused=None)
 
     @property
     def n_classes(self) -> int:
+        """How many classes the pool has."""
         return len(self.class_names)
 
     def full_pool(self) -> float:
@@ -224,6 +256,7 @@ class _Bench:
         return accuracy(self.test_y, guesses), macro_f1(self.test_y, guesses, n_classes)
 
     def data(self, bought: IntArray, answers: IntArray, drawn_uniformly: bool) -> RoundData:
+        """A round's input: these rows have these answers, all others may be bought."""
         return RoundData(
             task=self.task,
             class_names=self.class_names,
@@ -244,8 +277,8 @@ class _Bench:
         return teacher.predict_proba(self.test_features)
 
 
-def _run(bench: _Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
-    """One seed's curve."""
+def run_seed(bench: Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
+    """One seed's curve: an entry of ``seeds`` in the contract."""
     budget = min(options.budget, len(bench.y))
     oracle = _Oracle(bench, options.noise, seed)
     run: dict[str, Any] = {
@@ -258,11 +291,11 @@ def _run(bench: _Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
     step = 0
     result = run_round(oracle.data(bought, options), _recipe(options, first, seed), None, _generator(seed, step))
     while len(bought) < budget:
-        batch = result.rows[: min(first if step == 0 else options.batch, budget - len(bought))]
+        batch = result.rows[: min(first if step == 0 else options.batch_after(len(bought)), budget - len(bought))]
         bought = np.concatenate([bought, batch])
         step += 1
         started = time.perf_counter()
-        recipe = _recipe(options, options.batch, seed)
+        recipe = _recipe(options, options.batch_after(len(bought)), seed)
         result = run_round(oracle.data(bought, options), recipe, previous, _generator(seed, step))
         run["round_seconds"].append(round(time.perf_counter() - started, 4))
         run["rank_seconds"].append(round(result.timings.get("rank", 0.0), 4))
@@ -278,7 +311,7 @@ def _run(bench: _Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
 class _Oracle:
     """Answers for bought rows, some of them wrong: which ones, and how, hangs on the row and the seed alone."""
 
-    def __init__(self, bench: _Bench, noise: float, seed: int):
+    def __init__(self, bench: Bench, noise: float, seed: int):
         rng = np.random.default_rng([seed, 0x0A])
         self._bench = bench
         self._wrong: BoolArray = rng.random(len(bench.y)) < noise
@@ -310,9 +343,7 @@ def _generator(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, 0x0B, step])
 
 
-def _score(
-    run: dict[str, Any], bench: _Bench, result: RoundResult, answers: IntArray, options: SimulateOptions
-) -> None:
+def _score(run: dict[str, Any], bench: Bench, result: RoundResult, answers: IntArray, options: SimulateOptions) -> None:
     teacher: LogisticTeacher | None = result.teacher
     if teacher is not None:
         probabilities = bench.test_probabilities(teacher)
@@ -329,7 +360,7 @@ def _score(
         run["student_accuracy"].append(bench.scores(guesses)[0])
 
 
-def _next(previous: PreviousRound | None, result: RoundResult, bench: _Bench) -> PreviousRound | None:
+def _next(previous: PreviousRound | None, result: RoundResult, bench: Bench) -> PreviousRound | None:
     if result.teacher is None:
         return previous
     carried = replace(previous or PreviousRound(), teacher=result.teacher.arrays(), class_names=bench.class_names)
@@ -381,6 +412,10 @@ def _groups(items: Sequence[RawItem] | NDArray[np.float32]) -> IntArray:
     first: dict[str | bytes, int] = {}
     names = (fold_text(item) if isinstance(item, str) else np.asarray(item).tobytes() for item in items)
     return np.array([first.setdefault(name, row) for row, name in enumerate(names)], dtype=np.int64)
+
+
+def _quiet(fraction: float, message: str) -> None:
+    """Progress that nobody looks at."""
 
 
 def _natural(label: str) -> tuple[int, int, str]:

@@ -25,6 +25,7 @@ def margin_weights(ctx: QueryContext) -> FloatArray:
 
 @strategy("random")
 def _random(ctx: QueryContext, size: int, seed: int) -> Ranking:
+    """Uniformly at random: what all others are measured against."""
     scores = random_scores(ctx.candidates, seed)
     picks = best_first(scores, ctx.candidates, size, seed)
     uniform = uniform_probabilities(len(picks), len(scores))
@@ -33,6 +34,7 @@ def _random(ctx: QueryContext, size: int, seed: int) -> Ranking:
 
 @strategy("least_confidence", "probabilities")
 def _least_confidence(ctx: QueryContext, size: int, seed: int) -> Ranking:
+    """The smallest probability of the likeliest class (Lewis & Gale 1994)."""
     scores = least_confidence_scores(probabilities_of(ctx))
     picks = best_first(scores, ctx.candidates, size, seed)
     return Ranking(ctx.candidates[picks], scores[picks], reasons.confidence_reasons(1.0 - scores[picks]))
@@ -40,6 +42,7 @@ def _least_confidence(ctx: QueryContext, size: int, seed: int) -> Ranking:
 
 @strategy("margin", "probabilities")
 def _margin(ctx: QueryContext, size: int, seed: int) -> Ranking:
+    """The smallest lead of the likeliest class over the next (Scheffer, Decomain & Wrobel 2001)."""
     probabilities = probabilities_of(ctx)
     scores = margin_scores(probabilities)
     picks = best_first(scores, ctx.candidates, size, seed)
@@ -49,6 +52,7 @@ def _margin(ctx: QueryContext, size: int, seed: int) -> Ranking:
 
 @strategy("entropy", "probabilities")
 def _entropy(ctx: QueryContext, size: int, seed: int) -> Ranking:
+    """The largest entropy of the probabilities (Settles & Craven 2008)."""
     scores = entropy_scores(probabilities_of(ctx))
     picks = best_first(scores, ctx.candidates, size, seed)
     return Ranking(ctx.candidates[picks], scores[picks], reasons.entropy_reasons(scores[picks]))
@@ -56,7 +60,7 @@ def _entropy(ctx: QueryContext, size: int, seed: int) -> Ranking:
 
 @strategy("power_margin", "probabilities")
 def _power_margin(ctx: QueryContext, size: int, seed: int) -> Ranking:
-    """Drawn without replacement, odds the margins (power acquisition: Kirsch et al. 2023)."""
+    """Drawn without replacement with odds by the margin (power acquisition: Kirsch et al. 2023)."""
     probabilities = probabilities_of(ctx)
     weights = margin_weights(ctx)
     scores = power_scores(weights, ctx.candidates, seed)

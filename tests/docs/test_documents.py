@@ -12,6 +12,7 @@ from api.app import create_app
 from cli.main import app as command_line
 from models import regularisation, teachers
 from sampler import auto_constants
+from sampler.strategies import strategy_names
 from winnow.db.session import Database
 from winnow.settings import Settings
 from worker import diffused
@@ -113,6 +114,12 @@ def test_every_paper_that_is_cited_is_in_the_bibliography():
 def test_links_between_documents_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_query_strategy_is_documented_and_no_other():
+    """``python -m bench.strategies_doc`` writes the page; its first table is the guide."""
+    guide = (DOCS / "strategies.md").read_text().split("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", guide, flags=re.MULTILINE)) == strategy_names()
 
 
 def test_the_license_is_the_apache_license_in_full():

@@ -324,3 +324,14 @@ def test_files_that_do_not_go_together_are_refused(
 ) -> None:
     with pytest.raises(Invalid, match=why):
         simulate(pool, test, replace(FAST, **changes))
+
+
+def test_batches_grow_as_the_schedule_says() -> None:
+    options = replace(FAST, initial=5, schedule=((13, 12), (37, 20)), budget=60, seeds=1, baseline="none")
+    assert simulate(POOL, TEST, options)["seeds"][0]["labels"] == [5, 13, 25, 37, 57, 60]
+
+
+@pytest.mark.parametrize("schedule", [((20, 0),), ((0, 5),), ((20, 5), (10, 8)), ((20, 5), (20, 8))])
+def test_a_schedule_that_makes_no_sense_is_refused(schedule: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(Invalid, match="schedule"):
+        replace(FAST, schedule=schedule)

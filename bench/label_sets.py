@@ -1,0 +1,145 @@
+"""The sets that label efficiency is measured on: how much is bought at a time, and what may be made harder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.real_features import RealSet, keep_features
+from bench.texts import labelled_texts
+from worker.dataset import Dataset
+
+VARIANTS = ("plain", "half-classes", "imbalance20", "hashed", "rotated", "noise10")
+_IMBALANCE = 20.0
+_NOISE = 0.1
+_SEED = 0
+"""Variants are the same for every strategy and seed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many labels are bought.
+
+    Attributes:
+        first: Labels of the first batch.
+        step: Labels of each later one.
+        then: As ``schedule`` of `worker.simulate.SimulateOptions`.
+        span: The mean accuracy is that over the steps up to here.
+        budget: Where a strategy ends.
+        random_budget: Where random sampling ends, which needs more to get as far.
+    """
+
+    first: int
+    step: int
+    then: tuple[tuple[int, int], ...]
+    span: int
+    budget: int
+    random_budget: int
+
+
+PLANS = {
+    "agnews": Plan(10, 10, ((400, 50),), 400, 600, 1_000),
+    "banking77": Plan(77, 77, ((770, 154),), 770, 1_386, 3_080),
+    "mnist10k": Plan(20, 20, (), 400, 400, 1_000),
+}
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """A pool, a test set and their features, as `worker.simulate.Bench.of` takes them.
+
+    Attributes:
+        pool: What may be bought.
+        test: What models are scored on.
+        encoded: Features of both.
+        noise: Share of answers that are wrong.
+    """
+
+    pool: Dataset
+    test: Dataset
+    encoded: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
+    noise: float = 0.0
+
+
+def label_set(name: str, variant: str, features: Path, *, with_items: bool = False) -> LabelSet:
+    """One of the sets, as it is or harder.
+
+    Args:
+        name: One of `PLANS`.
+        variant: ``plain``; ``half-classes``: of the classes, drawn once; ``imbalance20``: the pool's classes thinned
+            out so that the largest is twenty times the smallest; ``hashed``: texts by the encoder of that name;
+            ``rotated``: features turned at random; ``noise10``: every tenth answer wrong.
+        features: Where features are kept; they are encoded once.
+        with_items: Keep the texts: students learn from them. Images are only there as features.
+
+    Raises:
+        FileNotFoundError, ValueError: As `bench.real_features.keep_features`.
+    """
+    data = keep_features(name, features, "hashed" if variant == "hashed" else None)
+    parts = [_part(name, part, data, with_items) for part in ("train", "test")]
+    made = LabelSet(parts[0], parts[1], (data.X, data.test_features))
+    if variant == "half-classes":
+        return _half(made, data)
+    if variant == "imbalance20":
+        return _taken(made, imbalanced(data.y, _IMBALANCE), np.arange(len(data.test_y)))
+    if variant == "rotated":
+        turn = rotation(data.X.shape[1])
+        X, test_features = ((part.astype(np.float32) @ turn).astype(part.dtype) for part in made.encoded)
+        return _as_features(replace(made, encoded=(X, test_features)), with_items)
+    return replace(made, noise=_NOISE) if variant == "noise10" else made
+
+
+def imbalanced(y: NDArray[np.int64], ratio: float) -> NDArray[np.int64]:
+    """Rows, ascending, whose classes fall off geometrically in a random order, the last to 1 / ratio of the first.
+
+    >>> np.bincount(np.arange(300)[imbalanced(np.arange(300) % 3, 20.0)] % 3).tolist()
+    [22, 5, 100]
+    """
+    rng = np.random.default_rng(_SEED)
+    counts = np.bincount(y)
+    kept = []
+    for place, label in enumerate(rng.permutation(len(counts))):
+        wanted = round(counts.max() * ratio ** (-place / max(1, len(counts) - 1)))
+        kept.append(rng.permutation(np.flatnonzero(y == label))[:wanted])
+    return np.sort(np.concatenate(kept))
+
+
+def rotation(d: int) -> NDArray[np.float32]:
+    """A random orthogonal matrix, (d, d)."""
+    turn, _ = np.linalg.qr(np.random.default_rng(_SEED).standard_normal((d, d)))
+    return turn.astype(np.float32)
+
+
+def _half(made: LabelSet, data: RealSet) -> LabelSet:
+    chosen = np.random.default_rng(_SEED).permutation(data.n_classes)[: (data.n_classes + 1) // 2]
+    return _taken(made, np.flatnonzero(np.isin(data.y, chosen)), np.flatnonzero(np.isin(data.test_y, chosen)))
+
+
+def _taken(made: LabelSet, rows: NDArray[np.int64], test_rows: NDArray[np.int64]) -> LabelSet:
+    def part(dataset: Dataset, kept: NDArray[np.int64]) -> Dataset:
+        items = dataset.items
+        some = items[kept] if isinstance(items, np.ndarray) else [items[row] for row in kept]
+        return Dataset(dataset.task, some, tuple(dataset.labels[row] for row in kept))
+
+    X, test_features = made.encoded
+    return LabelSet(part(made.pool, rows), part(made.test, test_rows), (X[rows], test_features[test_rows]), made.noise)
+
+
+def _as_features(made: LabelSet, with_items: bool) -> LabelSet:
+    if with_items and made.pool.task != "features":
+        return made
+    X, test_features = made.encoded
+    return replace(made, pool=replace(made.pool, items=X), test=replace(made.test, items=test_features))
+
+
+def _part(name: str, part: str, data: RealSet, with_items: bool) -> Dataset:
+    X, y = (data.X, data.y) if part == "train" else (data.test_features, data.test_y)
+    labels = tuple(str(label) for label in y)
+    if with_items and name != "mnist10k":
+        texts, _, _ = labelled_texts(1_000_000, name, part)
+        return Dataset("text", texts, labels)
+    return Dataset("features", X, labels)

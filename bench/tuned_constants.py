@@ -1,0 +1,58 @@
+"""The constants that the default strategy and its teacher rest on, and the values that each is tried at."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A constant, where it is, what it decides, and the values that it is tried at, the default among them."""
+
+    module: str
+    name: str
+    decides: str
+    values: tuple[float, ...]
+
+    @property
+    def default(self) -> float:
+        """The value that it has in the source."""
+        return float(getattr(importlib.import_module(self.module), self.name))
+
+
+GRIDS = {
+    grid.name: grid
+    for grid in (
+        Grid("sampler.coldstart", "DOUBT_LABELS", "labels from which on doubts are covered", (10, 20, 40)),
+        Grid("sampler.strategies.auto", "MANY_CLASSES", "classes from which on TypiClust begins", (2, 20, 1_000)),
+        Grid("sampler.strategies.herding", "SPREAD", "bandwidth of the kernel", (0.5, 1.0, 2.0)),
+        Grid("sampler.diffusion", "NEIGHBOURS", "neighbours in the graph", (5, 10, 20)),
+        Grid("sampler.diffusion", "RESTART", "chance that the walk goes back", (0.05, 0.1, 0.2)),
+        Grid("sampler.diffusion", "STEPS", "steps of the walk", (10, 20, 40)),
+        Grid("models.regularisation", "DEFAULT_C", "C that wins ties", (10.0, 30.0, 100.0)),
+        Grid("models.teachers", "REGROWTH", "growth after which C and view are chosen again", (1.15, 1.3, 1.6)),
+    )
+}
+
+
+@contextmanager
+def overridden(name: str, value: float | None) -> Iterator[None]:
+    """Inside, the constant called ``name`` has another value; nothing changes where it is empty.
+
+    Raises:
+        KeyError: `GRIDS` has none of that name.
+    """
+    if not name or value is None:
+        yield
+        return
+    grid = GRIDS[name]
+    module = importlib.import_module(grid.module)
+    before = getattr(module, grid.name)
+    setattr(module, grid.name, type(before)(value))
+    try:
+        yield
+    finally:
+        setattr(module, grid.name, before)
