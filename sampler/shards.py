@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sampler.auto_constants import COVER_ROWS
 from sampler.batch import best_first
 from sampler.committee import votes_of
 from sampler.committee_scores import bald_scores, consensus_entropy_scores, hard_vote_entropy_scores, kl_max_scores
@@ -31,7 +32,6 @@ from sampler.scores import (
 )
 from sampler.strategies import get_strategy
 from sampler.strategies.committee import dispute_scores
-from sampler.strategies.herding import COVER_ROWS
 from sampler.strategies.registry import probabilities_of
 from sampler.strategies.spread import DIVERSE_ROWS, diverse_rows, spread_reach
 from sampler.strategies.uncertainty import margin_weights, random_scores
