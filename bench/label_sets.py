@@ -83,7 +83,7 @@ def label_set(name: str, variant: str, features: Path, *, with_items: bool = Fal
     parts = [_part(name, part, data, with_items) for part in ("train", "test")]
     made = LabelSet(parts[0], parts[1], (data.X, data.test_features))
     if variant == "half-classes":
-        return _half(made, data)
+        return some_classes(made, (data.n_classes + 1) // 2)
     if variant == "imbalance20":
         return _taken(made, imbalanced(data.y, _IMBALANCE), np.arange(len(data.test_y)))
     if variant == "rotated":
@@ -114,9 +114,14 @@ def rotation(d: int) -> NDArray[np.float32]:
     return turn.astype(np.float32)
 
 
-def _half(made: LabelSet, data: RealSet) -> LabelSet:
-    chosen = np.random.default_rng(_SEED).permutation(data.n_classes)[: (data.n_classes + 1) // 2]
-    return _taken(made, np.flatnonzero(np.isin(data.y, chosen)), np.flatnonzero(np.isin(data.test_y, chosen)))
+def some_classes(made: LabelSet, n_classes: int, draw: int = _SEED) -> LabelSet:
+    """So many of the classes, which ones hangs on ``draw``, and the rows of both files that are of them."""
+    names = sorted(set(made.pool.labels), key=int)
+    chosen = {names[place] for place in np.random.default_rng(draw).permutation(len(names))[:n_classes]}
+    kept = [
+        np.flatnonzero([label in chosen for label in part.labels]).astype(np.int64) for part in (made.pool, made.test)
+    ]
+    return _taken(made, kept[0], kept[1])
 
 
 def _taken(made: LabelSet, rows: NDArray[np.int64], test_rows: NDArray[np.int64]) -> LabelSet:

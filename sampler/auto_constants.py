@@ -12,11 +12,11 @@ DOUBT_LABELS = 20
 """Fewer labels than this, and a model's doubts are noise. Set by hand."""
 DOUBT_LABELS_PER_CLASS = 2
 """Fewer labels than this for each class, and a model's doubts are noise. Set by hand."""
-MANY_CLASSES = 20
-"""From so many classes on the first labels go to as many clusters as there are labels: herding meets fewer classes.
-Set by hand between sets of 4 and 10 classes and one of 77. Share of the classes of banking77 that as many first labels
-as there are classes meet, by herding and by TypiClust, on diffused features: all 77 .78 and .80 (random .63); 40 of
-them .76 and .83, 20 .85 and .88 (four draws each)."""
+FEW_CLASSES = 2
+"""Up to so many classes the first labels go to as many clusters as there are labels: the first that herding picks lies
+between two classes. Measured by ``bench.class_counts`` (docs/auto.md)."""
+MANY_CLASSES = 10
+"""From so many classes on as well: herding meets fewer of them. Measured by ``bench.class_counts`` (docs/auto.md)."""
 TYPICALITY_NEIGHBOURS = 20
 """How many neighbours say how typical an item is: Hacohen, Dekel & Weinshall 2022."""
 MOST_CLUSTERS = 500

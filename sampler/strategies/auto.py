@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sampler.auto_constants import MANY_CLASSES
+from sampler.auto_constants import FEW_CLASSES, MANY_CLASSES
 from sampler.coldstart import is_cold, labels_for_doubts
 from sampler.query import QueryContext, Ranking
 from sampler.scores import IntArray
@@ -46,7 +46,8 @@ def auto_phase(y: IntArray, n_classes: int, *, has_model: bool) -> Phase:
     """
     if has_model and not is_cold(y, n_classes):
         return Phase(DOUBTS, "uncertainty_herding", f"{len(y)} labels are enough to trust what the model doubts")
-    return Phase(COLD_START, "typiclust" if n_classes >= MANY_CLASSES else "herding", _why_cold(y, n_classes))
+    herds = FEW_CLASSES < n_classes < MANY_CLASSES
+    return Phase(COLD_START, "herding" if herds else "typiclust", _why_cold(y, n_classes))
 
 
 def _why_cold(y: IntArray, n_classes: int) -> str:

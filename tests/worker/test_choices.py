@@ -39,9 +39,9 @@ def test_a_round_is_explained_in_words() -> None:
         **view_choice("raw", {"raw": 0.4, "diffused": 0.6}, 12, VIEWS),
     }
     assert explained(metrics) == (
-        "Next come items that cover the pool, each with many like it: 12 labels of 20 are too few to trust what the "
-        "model doubts. The teacher saw each item by itself: cross-validated log-loss over 12 labels is 0.400 so and "
-        "0.600 with its nearest neighbours (less is better)."
+        "Next come items that cover the pool, each typical of its cluster: 12 labels of 20 are too few to trust what "
+        "the model doubts. The teacher saw each item by itself: cross-validated log-loss over 12 labels is 0.400 so "
+        "and 0.600 with its nearest neighbours (less is better)."
     )
 
 
