@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.memory import forget_peak, peak_mb
 from bench.report import as_text
 
 _CLUMPS = 300
@@ -48,11 +48,11 @@ def measure(rows: int, dim: int, exact: bool) -> dict[str, Any]:
     everyone = np.arange(rows)
     pairs = rows * rows if exact else EXACT_PAIRS
     with single_thread():
-        _forget_peak()
-        before, began, cpu = _peak_mb(), time.perf_counter(), time.process_time()
+        forget_peak()
+        before, began, cpu = peak_mb(), time.perf_counter(), time.process_time()
         nearest = nearest_rows(X, everyone, everyone, exact_pairs=pairs)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        extra = _peak_mb() - before
+        extra = peak_mb() - before
         found = recall(X, everyone, everyone, nearest.rows)
         began = time.perf_counter()
         diffuse(X, everyone).of_rows(everyone)
@@ -67,16 +67,6 @@ def measure(rows: int, dim: int, exact: bool) -> dict[str, Any]:
         "recall_at_10": found,
         "diffusion_seconds": diffusion_seconds,
     }
-
-
-def _forget_peak() -> None:
-    """Let the kernel count the peak of resident memory from here on (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_mb() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return float(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
 
 def main() -> None:

@@ -1,86 +1,130 @@
-"""Milliseconds of each query strategy on made-up features, prediction included, beside modAL on the same rows."""
+"""What each query strategy costs on made-up features, beside each library that has it, on the same rows in one run."""
 
 from __future__ import annotations
 
-import os
-import time
-import warnings
-from collections.abc import Callable
-from functools import partial
+import itertools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bench.rank_process import OVER_LIMIT, RankProcess, Terms
 
-N_LABELLED = 200
+#: How many times faster than the best peer; 1 is never slower.
+TARGETS = {
+    "vote_entropy": 4.0,
+    "kl_max": 3.0,
+    "bald": 2.5,
+    "coreset": 20.0,
+    "badge": 600.0,
+    "kmeans": 80.0,
+    "typiclust": 5.0,
+    "ranked_batch": 150.0,
+    "density": 300.0,
+    "entropy": 1.3,
+    "margin": 1.0,
+}
 
 
-def measure(rows: int, dim: int, classes: int, batch: int, repeat: int) -> dict[str, Any]:
-    """Rank ``batch`` of ``rows`` × ``dim`` features by every strategy; the best of ``repeat`` runs, one BLAS thread."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    from models.teachers import LogisticTeacher
-    from sampler.query import QueryContext
+def measure(
+    sizes: Sequence[int],
+    classes: Sequence[int],
+    *,
+    dim: int = 384,
+    batch: int = 100,
+    repeat: int = 3,
+    threads: int = 1,
+    strategies: Sequence[str] | None = None,
+    peers: bool = True,
+    limit: float = 5.0,
+    memory_gb: float = 8.0,
+) -> dict[str, Any]:
+    """Time every strategy for every number of rows and of classes.
+
+    A timing is the whole of what a ranking takes once models are fitted: predictions (of all members, for a committee;
+    none where only features are looked at), scores, the first ``batch``. The ratio is the best peer's CPU time over
+    ours, with the limit in its place where no peer kept to it.
+
+    Args:
+        sizes: Rows of the pool.
+        classes: Classes of the pool.
+        dim: Length of a row.
+        batch: How many rows are asked for.
+        repeat: Runs for the clock, whose median counts; one more watches the memory.
+        threads: Of BLAS, and of our predictions.
+        strategies: Which of ours; all where None.
+        peers: Whether the others are timed too.
+        limit: Seconds for each ranking, all its runs together.
+        memory_gb: What a process may hold.
+
+    Raises:
+        UnknownStrategy: There is no strategy of that name.
+    """
+    from bench.rank_ours import PREDICT
     from sampler.strategies import get_strategy, strategy_names
 
-    rng = np.random.default_rng(0)
-    X, y = _clusters(rows, dim, classes, rng)
-    labelled = rng.permutation(rows)[:N_LABELLED]
-    candidates = np.setdiff1d(np.arange(rows), labelled)
-    teacher = LogisticTeacher.fit(X[labelled], y[labelled], classes, rng=rng, C=1.0)
+    names = [get_strategy(name).name for name in strategies] if strategies else list(strategy_names())
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+    for rows, n_classes in itertools.product(sizes, classes):
+        with tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder:
+            from bench.rank_pool import make_pool
 
-    def rank(name: str) -> None:
-        probabilities = teacher.predict_proba(X[candidates]).astype(np.float64)
-        context = QueryContext(
-            X, candidates, labelled, y[labelled], classes, np.random.default_rng(1), probabilities=probabilities
-        )
-        get_strategy(name).rank(context, batch)
-
-    runs: dict[str, Callable[[], object]] = {"predict_proba alone": lambda: teacher.predict_proba(X[candidates])}
-    runs |= {name: partial(rank, name) for name in strategy_names()}
-    runs["modAL margin (peer)"] = _modal_margin(X, y, labelled, candidates, batch)
-    found = [{"strategy": name, "ms": _best(run, repeat)} for name, run in runs.items()]
-    return {"rows": rows, "dim": dim, "classes": classes, "batch": batch, "strategies": found}
-
-
-def _clusters(
-    rows: int, dim: int, classes: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Rows around one centre a class, of length 1 as sentence embeddings are."""
-    y = rng.integers(classes, size=rows)
-    y[:classes] = np.arange(classes)
-    X = rng.standard_normal((classes, dim))[y] + 2.0 * rng.standard_normal((rows, dim))
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
-    return X.astype(np.float32), y
+            make_pool(Path(folder), rows, dim, n_classes)
+            terms = Terms(Path(folder), batch, repeat, threads, limit, memory_gb)
+            place = {"rows": rows, "classes": n_classes}
+            with RankProcess("ours", terms) as process:
+                costs = {name: process.cost(name) for name in [PREDICT, *names]}
+            beside = _beside(names, terms) if peers else {}
+        ours += [place | _row(name, cost, beside.get(name, {}), limit) for name, cost in costs.items()]
+        theirs += [
+            place | {"strategy": name, "peer": peer} | _cells(cost)
+            for name, costs_of in beside.items()
+            for peer, cost in costs_of.items()
+        ]
+    result: dict[str, Any] = {"dim": dim, "batch": batch, "threads": threads, "limit_seconds": limit}
+    return result | {"strategies": ours} | ({"peers": theirs} if peers else {})
 
 
-def _modal_margin(
-    X: NDArray[np.float32],
-    y: NDArray[np.int64],
-    labelled: NDArray[np.int64],
-    candidates: NDArray[np.int64],
-    batch: int,
-) -> Callable[[], object]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from modAL.models import ActiveLearner
-        from modAL.uncertainty import margin_sampling
-        from sklearn.linear_model import LogisticRegression
+def _beside(names: Sequence[str], terms: Terms) -> dict[str, dict[str, dict[str, Any]]]:
+    from bench.rank_peers import PEERS
 
-        learner = ActiveLearner(
-            LogisticRegression(max_iter=1000),
-            query_strategy=margin_sampling,
-            X_training=X[labelled],
-            y_training=y[labelled],
-        )
-    pool = X[candidates]
-    return lambda: learner.query(pool, n_instances=batch)
+    with RankProcess("peers", terms) as process:
+        return {name: {peer: process.cost(peer) for peer in PEERS[name]} for name in names if name in PEERS}
 
 
-def _best(run: Callable[[], object], repeat: int) -> float:
-    best = float("inf")
-    for _ in range(repeat):
-        began = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - began)
-    return 1e3 * best
+def _row(name: str, cost: dict[str, Any], beside: dict[str, dict[str, Any]], limit: float) -> dict[str, Any]:
+    stored = cost.get("stored") or {}
+    row = {"strategy": name} | _cells(cost)
+    row |= {"stored_wall_ms": stored.get("wall_ms"), "stored_cpu_ms": stored.get("cpu_ms")}
+    row |= {"stored_extra_mb": stored.get("extra_mb")}
+    return row | ratio(cost, beside, limit, TARGETS.get(name))
+
+
+def _cells(cost: dict[str, Any]) -> dict[str, Any]:
+    failed = cost.get("failed")
+    return {"wall_ms": failed or cost["wall_ms"], "cpu_ms": cost.get("cpu_ms"), "extra_mb": cost.get("extra_mb")}
+
+
+def ratio(
+    cost: dict[str, Any], beside: dict[str, dict[str, Any]], limit: float, target: float | None
+) -> dict[str, Any]:
+    """How many times our CPU time the best peer takes, which one, and whether that is what is aimed at.
+
+    ``at_least`` is true where no peer kept to the limit, which then stands for the best of them.
+
+    >>> ratio({"cpu_ms": 2.0}, {"a": {"cpu_ms": 9.0}, "b": {"cpu_ms": 8.0}}, 1.0, 3.0)["times"]
+    4.0
+    """
+    measured = {peer: c["cpu_ms"] for peer, c in beside.items() if "cpu_ms" in c}
+    late = [peer for peer, c in beside.items() if c.get("failed") == OVER_LIMIT]
+    found: dict[str, Any] = {"best_peer": None, "times": None, "at_least": None, "target": target, "met": None}
+    if not cost.get("cpu_ms") or not (measured or late):
+        return found
+    best = min(measured, key=lambda peer: measured[peer]) if measured else late[0]
+    times = (measured[best] if measured else 1e3 * limit) / cost["cpu_ms"]
+    found |= {"best_peer": best, "times": times, "at_least": not measured}
+    if target is not None:
+        # A limit that was passed shows only that the ratio is larger.
+        found["met"] = True if times >= target else (False if measured else None)
+    return found

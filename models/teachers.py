@@ -14,6 +14,7 @@ from models.errors import BadInput, CorruptModel
 from models.half import widen
 from models.regularisation import UNSEEN_PROBABILITY, Choice, choose_regularisation
 from models.softmax import fit_softmax, single_blas_thread
+from models.stretches import in_stretches
 
 REGROWTH = 1.3
 """By how much labels must have grown before the view and C are chosen again."""
@@ -21,6 +22,7 @@ RAW = "raw"
 """The view of rows as their encoder gave them."""
 _SCALE_ROWS = 10_000
 _CHUNK_ROWS = 1_024
+_FEW_CLASSES = 40
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -179,28 +181,39 @@ class LogisticTeacher:
         """What cross-validation last chose."""
         return Choice(self.view, self.C, self.temperature, self.losses)
 
-    def predict_proba(self, X: Any) -> FloatArray:
+    def predict_proba(self, X: Any, rows: IntArray | None = None, *, threads: int | None = None) -> FloatArray:
         """Probabilities of all classes, (n, n_classes) float32, rows sum to 1; reads memory-mapped features in chunks.
+
+        Args:
+            X: Features, (n, d), float16 or float32.
+            rows: Which of them, in which order; all where None. Those that follow one another are read where they lie.
+            threads: How many at once, whatever BLAS is told; a core each where None. They change no bit.
 
         Raises:
             BadInput: Another number of columns than in training.
         """
         if X.ndim != 2 or X.shape[1] != self.coef.shape[1]:
             raise BadInput(f"Features have shape {X.shape}; this teacher was trained on {self.coef.shape[1]} columns.")
-        n, missing = X.shape[0], self.n_classes - len(self.seen)
+        n, missing = X.shape[0] if rows is None else len(rows), self.n_classes - len(self.seen)
         out = np.full((n, self.n_classes), UNSEEN_PROBABILITY, dtype=np.float32)
         whole = slice(None) if missing == 0 else self.seen
         weights = np.ascontiguousarray(self.coef.T / np.float32(self.temperature))
         intercept = self.intercept / np.float32(self.temperature)
-        buffer = np.empty((min(n, _CHUNK_ROWS), X.shape[1]), dtype=np.float32)
+        share = np.float32(1 - missing * UNSEEN_PROBABILITY)
+
+        def answer(begin: int, end: int) -> None:
+            buffer = np.empty((min(end - begin, _CHUNK_ROWS), X.shape[1]), dtype=np.float32)
+            for start in range(begin, end, _CHUNK_ROWS):
+                stop = min(end, start + _CHUNK_ROWS)
+                logits = widen(_stretch(X, rows, start, stop), buffer) @ weights
+                if len(self.seen) <= _FEW_CLASSES:  # sums along short rows take longer than turning them
+                    logits = np.ascontiguousarray(logits.T)
+                    out[start:stop, whole] = _softmax(logits, intercept[:, None], 0, share).T
+                else:
+                    out[start:stop, whole] = _softmax(logits, intercept, 1, share)
+
         with single_blas_thread():
-            for start in range(0, n, _CHUNK_ROWS):
-                logits = widen(X[start : start + _CHUNK_ROWS], buffer) @ weights
-                logits += intercept
-                logits -= logits.max(axis=1, keepdims=True)
-                np.exp(logits, out=logits)
-                logits *= (1 - missing * UNSEEN_PROBABILITY) / logits.sum(axis=1, keepdims=True)
-                out[start : start + _CHUNK_ROWS, whole] = logits
+            in_stretches(answer, n, threads)
         return out
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -243,6 +256,26 @@ class LogisticTeacher:
             )
         except KeyError as missing:
             raise CorruptModel("A teacher's state", f"it has no array {missing}") from missing
+
+
+def _softmax(logits: FloatArray, intercept: FloatArray, classes: int, share: np.float32) -> FloatArray:
+    """In place, along the axis ``classes``; adds up to ``share``."""
+    logits += intercept
+    logits -= logits.max(axis=classes, keepdims=True)
+    np.exp(logits, out=logits)
+    logits *= share / logits.sum(axis=classes, keepdims=True)
+    return logits
+
+
+def _stretch(X: Any, rows: IntArray | None, start: int, stop: int) -> Any:
+    """The features of the rows from ``start`` to ``stop``, copied only where they do not follow one another."""
+    if rows is None:
+        return X[start:stop]
+    wanted = rows[start:stop]
+    first, last = int(wanted[0]), int(wanted[-1])
+    if last - first == len(wanted) - 1 and bool((np.diff(wanted) == 1).all()):
+        return X[first : last + 1]
+    return X[wanted]
 
 
 @dataclass(frozen=True)

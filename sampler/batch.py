@@ -11,6 +11,7 @@ from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray
 
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # splitmix64 (Steele et al. 2014)
+_CHUNK_ROWS = 65_536
 
 
 def tie_keys(rows: IntArray, seed: int) -> NDArray[np.uint64]:
@@ -27,11 +28,19 @@ def tie_keys(rows: IntArray, seed: int) -> NDArray[np.uint64]:
         Shape ``(n,)``, uint64.
     """
     golden, first, second = (np.uint64(m) for m in _MULTIPLIERS)
+    keys = rows.astype(np.uint64)
     with np.errstate(over="ignore"):  # wrapping is what the hash is made of
-        x = rows.astype(np.uint64) * golden + np.uint64(seed % (1 << 64)) * second
-        x = (x ^ (x >> np.uint64(30))) * first
-        x = (x ^ (x >> np.uint64(27))) * second
-    return x ^ (x >> np.uint64(31))
+        start = np.uint64(seed % (1 << 64)) * second
+        for begin in range(0, len(keys), _CHUNK_ROWS):  # in place and within the cache: pools have millions of rows
+            x = keys[begin : begin + _CHUNK_ROWS]
+            x *= golden
+            x += start
+            x ^= x >> np.uint64(30)
+            x *= first
+            x ^= x >> np.uint64(27)
+            x *= second
+            x ^= x >> np.uint64(31)
+    return keys
 
 
 def best_first(scores: FloatArray, rows: IntArray, k: int, seed: int) -> IntArray:

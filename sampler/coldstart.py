@@ -43,7 +43,7 @@ def typicality(points: Points) -> FloatArray:
 
 
 def typiclust(
-    points: Points, covered: Points, size: int, *, batch_size: int, seed: int, weights: FloatArray | None = None
+    everything: Points, n: int, size: int, *, batch_size: int, seed: int, weights: FloatArray | None = None
 ) -> tuple[IntArray, FloatArray, NDArray[np.bool_]]:
     """The most typical item of each large cluster that nothing covers yet.
 
@@ -51,8 +51,8 @@ def typiclust(
     afresh; the reserve behind them shares a clustering and goes round it.
 
     Args:
-        points: Shape ``(n, d)``: what may be picked.
-        covered: Shape ``(c, d)``: labelled, or in somebody's hands.
+        everything: Shape ``(n + c, d)``: what may be picked, then what is labelled or in somebody's hands.
+        n: How many may be picked.
         size: How many to pick; all where there are fewer.
         batch_size: How many are labelled between two rankings.
         seed: Seed of the clusterings.
@@ -62,18 +62,18 @@ def typiclust(
     Returns:
         Positions, shape ``(min(size, n),)``; the typicality of each; whether nothing covered its cluster before it.
     """
-    size = min(size, len(points))
+    points, n_covered = everything[:n], len(everything) - n
+    size = min(size, n)
     picks: list[int] = []
     scores: list[float] = []
     opened: list[bool] = []
-    taken = np.zeros(len(points), dtype=bool)
-    everything = np.concatenate([points, covered])
-    masses = None if weights is None else np.concatenate([weights, np.ones(len(covered))])
+    taken = np.zeros(n, dtype=bool)
+    masses = None if weights is None else np.concatenate([weights, np.ones(n_covered)])
     for index, (width, grain) in enumerate(blocks(size, batch_size)):
-        k = min(len(covered) + len(picks) + grain, MOST_CLUSTERS)
+        k = min(n_covered + len(picks) + grain, MOST_CLUSTERS)
         assigned, _ = kmeans(everything, k, weights=masses, seed=seed + index)
         clusters = _Clusters(points, assigned, taken, masses)
-        for _ in range(min(width, len(points) - len(picks))):
+        for _ in range(min(width, n - len(picks))):
             position, score, is_new = clusters.pick()
             taken[position] = True
             picks.append(position)

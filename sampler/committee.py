@@ -12,7 +12,6 @@ from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray
 
 N_MEMBERS = 5
-_CHUNK_ROWS = 16_384
 _REGULARISATION = 10.0
 _ITERATIONS = 60
 
@@ -74,15 +73,6 @@ def fit_committee(
         member = LogisticRegression(C=_REGULARISATION, max_iter=_ITERATIONS, tol=1e-3)
         members.append((member, points[drawn], y[drawn]))
     return committee_of(members)
-
-
-def committee_votes(committee: Any, features: NDArray[np.floating[Any]], rows: IntArray) -> IntArray:
-    """The class that each member votes for, read in chunks: shape ``(len(rows), n_members)``, int64."""
-    votes = np.empty((len(rows), len(committee)), dtype=np.int64)
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = gather(features, rows[start : start + _CHUNK_ROWS])
-        votes[start : start + _CHUNK_ROWS] = committee.vote(chunk)
-    return votes
 
 
 def votes_of(probabilities: FloatArray) -> IntArray:

@@ -99,7 +99,8 @@ class _Cover:
     def _all(self, picked: IntArray) -> None:
         for start in range(0, len(self._kernel), _CHUNK_ROWS):
             rows = slice(start, start + _CHUNK_ROWS)
-            self._bound[rows] = np.maximum(self._kernel[rows] - self._covered, 0.0) @ self._weights
+            gains = self._kernel[rows] - self._covered
+            self._bound[rows] = np.maximum(gains, 0.0, out=gains) @ self._weights
         self._bound[picked] = -1.0
         self._fresh[:] = self._taken
 

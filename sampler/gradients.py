@@ -156,8 +156,9 @@ class _Draw:
         if len(rows) == 0:
             return
         since = int(self._known[rows].min())
-        picks = np.array(self.picks[since:], dtype=np.int64)
-        nearest = nearest_gradients(self._gradients[rows], self._gradients[picks])
-        self._bound[rows] = np.minimum(self._bound[rows], nearest)
+        picks = self._gradients[np.array(self.picks[since:], dtype=np.int64)]
+        for start in range(0, len(rows), _CHUNK_ROWS):  # as many as `nearest_gradients` takes at once: no copy of all
+            part = rows[start : start + _CHUNK_ROWS]
+            self._bound[part] = np.minimum(self._bound[part], nearest_gradients(self._gradients[part], picks))
         self._known[rows] = len(self.picks)
         self._bound[self.picks] = 0.0

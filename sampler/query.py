@@ -144,7 +144,7 @@ def prepared(ctx: QueryContext) -> QueryContext:
     if committee is not None:
         committee = _checked_committee(committee, shape)
     weights = None if ctx.weights is None else _checked_weights(ctx.weights, len(candidates))
-    if len(candidates) > 1 and not (np.diff(candidates) > 0).all():
+    if not (candidates[1:] > candidates[:-1]).all():
         order = np.argsort(candidates, kind="stable")
         candidates = candidates[order]
         if (np.diff(candidates) == 0).any():
@@ -198,7 +198,7 @@ def _rows(ctx: QueryContext, rows: IntArray, name: str) -> IntArray:
     array = np.asarray(rows)
     if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
         raise InvalidInput(name, f"shape {array.shape}, dtype {array.dtype}: hand in a list of row numbers")
-    array = array.astype(np.int64)
+    array = array.astype(np.int64, copy=False)
     if array.size and (array.min() < 0 or array.max() >= len(ctx.features)):
         raise InvalidInput(name, f"a row lies outside 0 … {len(ctx.features) - 1}")
     return array

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sampler.diversity import Points, nearest_distances, square_distances
 from sampler.scores import FloatArray, IntArray
 
-_STALE_AT_ONCE = 64
+_STALE_AT_ONCE = 32
 _MOST_AVERAGED = 2_048  # the mean distance to this many tells the middle of a pool as well as that to all
 
 
@@ -20,6 +20,7 @@ def ranked_batch(
     *,
     n_pool: int | None = None,
     n_labeled: int | None = None,
+    afterwards: bool = True,
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Rank by α · (1 − similarity to the nearest covered) + (1 − α) · uncertainty (Cardoso et al. 2017).
 
@@ -35,6 +36,8 @@ def ranked_batch(
         size: How many to pick; all where there are fewer.
         n_pool: How many are not labelled, where ``points`` are a part of them.
         n_labeled: How many are labelled, where ``covered`` are a part of them.
+        afterwards: Whether the scores afterwards are wanted exactly: each is then compared with all picks. Where not,
+            they are bounds.
 
     Returns:
         Positions, shape ``(min(size, n),)``; the score that each had when it was picked; and the score of each of the
@@ -73,7 +76,7 @@ def ranked_batch(
         picks[done], values[done] = top, bound[top]
         free[top] = -np.inf
         done += 1
-    if 0 < done < n:
+    if afterwards and 0 < done < n:
         refresh(done, np.arange(n))
     return picks, values, bounds(done, slice(None))
 

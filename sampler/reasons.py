@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sampler.scores import FloatArray, IntArray, top_two
+from sampler.scores import FloatArray, top_two
 
 RANDOM = "drawn at random"
 UNCOVERED = "typical of a group that nothing labelled covers yet"
@@ -64,7 +66,7 @@ def entropy_reasons(entropies: FloatArray) -> list[str]:
     return [f"the model is torn between its classes ({percent(float(e))} of the most doubt)" for e in entropies]
 
 
-def vote_reasons(votes: IntArray) -> list[str]:
+def vote_reasons(votes: NDArray[np.integer[Any]]) -> list[str]:
     """How many members disagree with the largest group. ``votes`` has shape ``(k, members)``."""
     n_members = votes.shape[1]
     same = (votes[:, :, None] == votes[:, None, :]).sum(axis=2).max(axis=1) if len(votes) else np.empty(0)

@@ -66,11 +66,12 @@ def _chunks(array: FloatArray) -> Iterator[tuple[int, FloatArray]]:
         yield start, array[start : start + step].astype(dtype, copy=False)
 
 
-def least_confidence_scores(probabilities: ArrayLike) -> FloatArray:
+def least_confidence_scores(probabilities: ArrayLike, *, check: bool = True) -> FloatArray:
     """One minus the probability of the likeliest class (Lewis & Gale 1994).
 
     Args:
         probabilities: Shape ``(n_items, n_classes)``.
+        check: False for rows that were looked at before, as a strategy's are.
 
     Returns:
         Shape ``(n_items,)``, in [0, 1].
@@ -81,7 +82,7 @@ def least_confidence_scores(probabilities: ArrayLike) -> FloatArray:
     >>> least_confidence_scores([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0]]).tolist()
     [0.5, 0.0]
     """
-    p = check_probabilities(probabilities)
+    p = check_probabilities(probabilities) if check else np.asarray(probabilities)
     largest = np.empty(len(p))
     for start, chunk in _chunks(p):
         few = p.shape[1] <= _FEW_CLASSES
@@ -126,11 +127,12 @@ def _two_largest(chunk: FloatArray) -> tuple[FloatArray, FloatArray]:
     return first, second
 
 
-def margin_scores(probabilities: ArrayLike) -> FloatArray:
+def margin_scores(probabilities: ArrayLike, *, check: bool = True) -> FloatArray:
     """One minus the gap between the two likeliest classes (Scheffer et al. 2001).
 
     Args:
         probabilities: Shape ``(n_items, n_classes)``.
+        check: False for rows that were looked at before, as a strategy's are.
 
     Returns:
         Shape ``(n_items,)``, in [0, 1]; 0 for every item where there is only one class.
@@ -141,7 +143,7 @@ def margin_scores(probabilities: ArrayLike) -> FloatArray:
     >>> margin_scores([[0.5, 0.5, 0.0], [0.75, 0.25, 0.0]]).tolist()
     [1.0, 0.5]
     """
-    p = check_probabilities(probabilities)
+    p = check_probabilities(probabilities) if check else np.asarray(probabilities)
     scores = np.zeros(len(p))
     if p.shape[1] > 1:
         for start, chunk in _chunks(p):
@@ -150,11 +152,12 @@ def margin_scores(probabilities: ArrayLike) -> FloatArray:
     return _in_unit_interval(scores)
 
 
-def entropy_scores(probabilities: ArrayLike) -> FloatArray:
+def entropy_scores(probabilities: ArrayLike, *, check: bool = True) -> FloatArray:
     """Shannon entropy of each row as a share of the largest possible (Settles & Craven 2008).
 
     Args:
         probabilities: Shape ``(n_items, n_classes)``.
+        check: False for rows that were looked at before, as a strategy's are.
 
     Returns:
         Shape ``(n_items,)``, in [0, 1]; 0 for every item where there is only one class.
@@ -165,7 +168,7 @@ def entropy_scores(probabilities: ArrayLike) -> FloatArray:
     >>> entropy_scores([[0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0.0, 0.0]]).tolist()
     [1.0, 0.5]
     """
-    p = check_probabilities(probabilities)
+    p = check_probabilities(probabilities) if check else np.asarray(probabilities)
     n, n_classes = p.shape
     if n_classes == 1:
         return np.zeros(n)
@@ -197,9 +200,11 @@ def vote_entropy_scores(votes: ArrayLike, n_classes: int) -> FloatArray:
     array = np.asarray(votes)
     if array.ndim != 2 or array.shape[1] < 1:
         raise InvalidInput("votes", f"shape {array.shape} is not (n_items, n_members) with at least one member")
-    if not np.isfinite(np.asarray(array, dtype=np.float64)).all():
-        raise InvalidInput("votes", "NaN or infinity is no class index")
-    indices = array.astype(np.int64)
+    indices = array
+    if not np.issubdtype(array.dtype, np.integer):
+        if not np.isfinite(np.asarray(array, dtype=np.float64)).all():
+            raise InvalidInput("votes", "NaN or infinity is no class index")
+        indices = array.astype(np.int64)
     n, n_members = indices.shape
     if n and (indices.min() < 0 or indices.max() >= n_classes):
         raise InvalidInput("votes", f"a vote lies outside 0 … {n_classes - 1}")
@@ -215,13 +220,16 @@ def vote_entropies(votes: NDArray[np.integer[Any]]) -> FloatArray:
     """Entropy in nats of votes that are known to be good: shape ``(n_members, n_items)`` in, ``(n_items,)`` out."""
     n_members, n = votes.shape
     # The sum over members of -log(share of those who vote the same) / members: no table of classes is made.
+    same = np.zeros((n_members, n), dtype=np.min_scalar_type(n_members))  # how many others vote as each does
+    for member in range(n_members):
+        for other in range(member):
+            equal = (votes[member] == votes[other]).view(np.uint8)
+            same[member] += equal
+            same[other] += equal
     doubts = -np.log(np.arange(1, n_members + 1) / n_members) / n_members
     entropies = np.zeros(n)
-    for own in votes:
-        same = np.zeros(n, dtype=np.int64)
-        for other in votes:
-            same += own == other
-        entropies += doubts[same - 1]
+    for others in same:
+        entropies += doubts[others]
     return entropies
 
 

@@ -9,6 +9,7 @@ from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray
 
 _FLOOR = 1e-6  # of the largest score: nothing is left out for good
+_CHUNK_ROWS = 65_536
 
 
 def priority_sample(scores: FloatArray, rows: IntArray, k: int, seed: int) -> tuple[IntArray, FloatArray]:
@@ -39,16 +40,20 @@ def priority_sample(scores: FloatArray, rows: IntArray, k: int, seed: int) -> tu
     n = len(scores)
     if not np.isfinite(scores).all() or (n and scores.min() < 0.0):
         raise InvalidInput("scores", "a negative score, NaN or infinity cannot be sampled by")
-    keys = tie_keys(rows, seed)
     if k >= n:
-        order = np.argsort(keys, kind="stable")
+        order = np.argsort(tie_keys(rows, seed), kind="stable")
         return order.astype(np.int64), np.ones(n)
     if k <= 0:
         return np.empty(0, dtype=np.int64), np.empty(0)
     top = float(scores.max())
-    sizes = np.maximum(scores.astype(np.float64), _FLOOR * top) if top > 0.0 else np.ones(n)
-    priorities = sizes / (((keys >> np.uint64(11)) + np.uint64(1)).astype(np.float64) / float(1 << 53))
+    floor, most = (_FLOOR * top, np.inf) if top > 0.0 else (1.0, 1.0)
+    priorities = np.empty(n)
+    for start in range(0, n, _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        uniform = ((tie_keys(rows[part], seed) >> np.uint64(11)) + np.uint64(1)).astype(np.float64) / float(1 << 53)
+        priorities[part] = np.clip(scores[part], floor, most, dtype=np.float64) / uniform
     last = np.argpartition(priorities, n - k - 1)[n - k - 1 :]
     threshold, kept = float(priorities[last[0]]), last[1:]
-    kept = kept[np.argsort(keys[kept], kind="stable")]
-    return kept.astype(np.int64), np.maximum(1.0, threshold / sizes[kept])
+    kept = kept[np.argsort(tie_keys(rows[kept], seed), kind="stable")]
+    sizes = np.clip(scores[kept], floor, most, dtype=np.float64)
+    return kept.astype(np.int64), np.maximum(1.0, threshold / sizes)

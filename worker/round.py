@@ -45,7 +45,6 @@ __all__ = [
     "settle_labels",
 ]
 
-_CHUNK_ROWS = 16_384
 _NOTES = "__notes__"
 _NO_CARRY = {"rounds_since_cold": 0, "cold_agreement": None, "cold_labels": 0}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).
@@ -349,13 +348,8 @@ class _Round:
         return column_scaling(features) if len(features) else None
 
     def _teacher_probabilities(self, teacher: LogisticTeacher, rows: IntArray) -> NDArray[np.float32]:
-        """Shape ``(len(rows), n_classes)``, read in chunks so that a memory-mapped pool is never copied whole."""
-        out = np.empty((len(rows), self._data.n_classes), dtype=np.float32)
-        features = self._data.views[teacher.view]
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            chunk = rows[start : start + _CHUNK_ROWS]
-            out[start : start + _CHUNK_ROWS] = teacher.predict_proba(features[chunk])
-        return out
+        """Shape ``(len(rows), n_classes)``; a memory-mapped pool is never copied whole."""
+        return teacher.predict_proba(self._data.views[teacher.view], rows)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

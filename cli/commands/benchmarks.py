@@ -24,17 +24,37 @@ def register(app: typer.Typer) -> None:
 
 
 def rank(
-    rows: Annotated[int, typer.Option(min=100, help="Rows of the pool.")] = 10_000,
+    rows: Annotated[list[int] | None, typer.Option(min=500, help="Rows of the pool. [default: 10000]")] = None,
     dim: Annotated[int, typer.Option(min=2, help="Length of a row.")] = 384,
-    classes: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
+    classes: Annotated[list[int] | None, typer.Option(min=2, help="Classes. [default: 10]")] = None,
     batch: Annotated[int, typer.Option(min=1, help="How many rows are asked for.")] = 100,
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of each; the best counts.")] = 3,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of BLAS and of our predictions.")] = 1,
+    strategy: Annotated[list[str] | None, typer.Option(help="Which strategies. [default: all]")] = None,
+    peers: Annotated[bool, typer.Option(help="Time other libraries' too.")] = True,
+    limit: Annotated[float, typer.Option(min=0.1, help="Seconds for each ranking.")] = 5.0,
+    memory_gb: Annotated[float, typer.Option(min=1.0, help="Memory that a process may take.")] = 8.0,
     json: Json = False,
 ) -> None:
-    """Milliseconds of each query strategy, prediction included."""
+    """What each query strategy costs, prediction included, beside the libraries that have it.
+
+    --rows, --classes and --strategy may be given several times: every combination is measured.
+    """
     from bench.rank import measure
 
-    _report(measure(rows, dim, classes, batch, repeat), json)
+    result = measure(
+        rows or [10_000],
+        classes or [10],
+        dim=dim,
+        batch=batch,
+        repeat=repeat,
+        threads=threads,
+        strategies=strategy,
+        peers=peers,
+        limit=limit,
+        memory_gb=memory_gb,
+    )
+    _report(result, json)
 
 
 def serve(

@@ -14,18 +14,30 @@ from sampler.subsample import priority_sample
 
 SAMPLE_ROWS = 32_768
 """What is drawn from where there are more candidates: 50 MB of features; their weights stand for the others."""
+_CHUNK_ROWS = 16_384
 
 
 @strategy("badge")
 def rank_badge(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """BADGE; without a model, whose gradients would all point along the features, k-means++ on the features."""
-    a = _residuals(ctx.probabilities, len(ctx.candidates))
-    lengths = np.einsum("ij,ij->i", a, a) * ctx.sizes
+    lengths = _residual_lengths(ctx.probabilities, len(ctx.candidates)) * ctx.sizes
     positions, weights = priority_sample(lengths, ctx.candidates, SAMPLE_ROWS, seed)
     weights *= ctx.sizes[positions]
-    gradients = Gradients(a[positions], ctx.points(ctx.candidates[positions]))
+    known = None if ctx.probabilities is None else ctx.probabilities[positions]
+    gradients = Gradients(_residuals(known, len(positions)), ctx.points(ctx.candidates[positions]))
     picks, distances = spread_gradients(gradients, weights, _pending(ctx, seed), size, np.random.default_rng(seed))
     return completed(ctx, [positions[picks]], [np.sqrt(distances)], [reasons.OTHER_LESSON] * len(picks), size, seed)
+
+
+def _residual_lengths(probabilities: FloatArray | None, n: int) -> FloatArray:
+    """Their squares, shape ``(n,)``; in stretches, since the residuals of a large pool are as large as its answers."""
+    lengths = np.empty(n, dtype=np.float32)
+    for start in range(0, n, _CHUNK_ROWS):
+        stretch = slice(start, min(n, start + _CHUNK_ROWS))
+        known = None if probabilities is None else probabilities[stretch]
+        a = _residuals(known, stretch.stop - start)
+        lengths[stretch] = np.einsum("ij,ij->i", a, a)
+    return lengths
 
 
 def _residuals(probabilities: FloatArray | None, n: int) -> FloatArray:

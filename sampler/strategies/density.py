@@ -25,7 +25,7 @@ def _density(ctx: QueryContext, size: int, seed: int) -> Ranking:
 @strategy("density_uncertainty", "probabilities")
 def _density_uncertainty(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """Information density (Settles & Craven 2008): entropy times mean similarity."""
-    densities, doubts = _densities(ctx), entropy_scores(probabilities_of(ctx))
+    densities, doubts = _densities(ctx), entropy_scores(probabilities_of(ctx), check=False)
     scores = np.round(density_weighted_scores(doubts, densities), _DECIMALS)
     picks = best_first(scores, ctx.candidates, size, seed)
     why = [

@@ -12,7 +12,7 @@ from sampler import reasons
 from sampler.batch import best_first
 from sampler.committee import canonical_classes, votes_of
 from sampler.committee_scores import bald_scores, consensus_entropy_scores, hard_vote_entropy_scores, kl_max_scores
-from sampler.linear_committee import fit_linear_committee, linear_committee_scores
+from sampler.linear_committee import LinearCommittee, fit_linear_committee, linear_committee_scores
 from sampler.query import QueryContext, Ranking
 from sampler.scores import FloatArray, IntArray
 from sampler.strategies.registry import strategy
@@ -36,6 +36,11 @@ def _rank(ctx: QueryContext, size: int, seed: int, measure: str) -> Ranking:
         return rank_typiclust(ctx, size, seed)  # nothing to disagree about yet
     y = canonical_classes(ctx.labeled, ctx.y)  # the bootstraps are drawn class by class
     committee = fit_linear_committee(ctx.points(ctx.labeled), y, np.random.default_rng(seed))
+    return rank_by_members(ctx, committee, size, seed, measure)
+
+
+def rank_by_members(ctx: QueryContext, committee: LinearCommittee, size: int, seed: int, measure: str) -> Ranking:
+    """Ask members that were fitted on the context's scaled features, and rank by ``measure`` of what they say."""
     asked = committee if ctx.scaling is None else committee.unscaled(ctx.scaling)
     scores = linear_committee_scores(asked, ctx.features, ctx.candidates, measure, ctx.n_classes)
     picks = best_first(scores, ctx.candidates, size, seed)

@@ -26,7 +26,7 @@ def rank_dropquery(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """The centres of as many clusters as there are picks, over the items whose guess changes more often than not."""
     if ctx.probabilities is None:
         return rank_herding(ctx, size, seed)
-    margins = margin_scores(ctx.probabilities)
+    margins = margin_scores(ctx.probabilities, check=False)
     looked_at = best_first(margins, ctx.candidates, LOOKED_AT, seed)
     scores = 1e-3 * margins  # among those that change equally often, and behind them
     scores[looked_at] += changes(ctx, looked_at, head_of(ctx, seed), seed) > DRAWS / 2

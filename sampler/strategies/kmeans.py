@@ -19,7 +19,7 @@ def _kmeans(ctx: QueryContext, size: int, seed: int) -> Ranking:
         scores = np.ones(len(ctx.candidates))
         picks = spread(ctx, scores, size, seed, central=True, keep=LARGEST_STAGE)
         return Ranking(ctx.candidates[picks], scores[picks], [reasons.GROUP] * size)
-    scores = margin_scores(ctx.probabilities)
+    scores = margin_scores(ctx.probabilities, check=False)
     picks = spread(ctx, scores, size, seed, central=True)
     why = reasons.margin_reasons(ctx.probabilities[picks], ctx.class_names)
     return Ranking(ctx.candidates[picks], scores[picks], [f"{w}, and like many others" for w in why])

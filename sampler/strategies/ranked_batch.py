@@ -26,7 +26,13 @@ def rank_ranked_batch(ctx: QueryContext, size: int, seed: int) -> Ranking:
     n_covered = len(ctx.covered)
     n_exact = min(size, max(_MOST_EXACT, ctx.batch_size))
     picks, values, after = ranked_batch(
-        points, scores, covered, n_exact, n_pool=len(ctx.candidates), n_labeled=n_covered
+        points,
+        scores,
+        covered,
+        n_exact,
+        n_pool=len(ctx.candidates),
+        n_labeled=n_covered,
+        afterwards=size > n_exact,
     )
     if len(picks) < min(size, len(points)):
         left = np.flatnonzero(np.isfinite(after))

@@ -40,12 +40,17 @@ def diverse_rows(size: int) -> int:
     return max(DIVERSE_ROWS, 2 * size) if size > DIVERSE_ROWS else DIVERSE_ROWS
 
 
-def covered_points(ctx: QueryContext, seed: int) -> NDArray[np.float32]:
-    """Features of what is labelled or pending; a seeded part of it where it is a great deal."""
+def covered_rows(ctx: QueryContext, seed: int) -> IntArray:
+    """What is labelled or pending; a seeded part of it where it is a great deal."""
     rows = ctx.covered
     if len(rows) > _MOST_COVERED:
         rows = np.sort(rows[np.argsort(tie_keys(rows, seed))[:_MOST_COVERED]])
-    return ctx.points(rows)
+    return rows
+
+
+def covered_points(ctx: QueryContext, seed: int) -> NDArray[np.float32]:
+    """Features of what is labelled or pending; a seeded part of it where it is a great deal."""
+    return ctx.points(covered_rows(ctx, seed))
 
 
 def head_of(ctx: QueryContext, seed: int) -> LinearHead:

@@ -20,7 +20,7 @@ def random_scores(rows: IntArray, seed: int) -> FloatArray:
 
 def margin_weights(ctx: QueryContext) -> FloatArray:
     """The odds of ``power_margin``: margins with a floor, times how many items each stands for. Shape ``(m,)``."""
-    return power_weights(margin_scores(probabilities_of(ctx))) * ctx.sizes
+    return power_weights(margin_scores(probabilities_of(ctx), check=False)) * ctx.sizes
 
 
 @strategy("random")
@@ -35,7 +35,7 @@ def _random(ctx: QueryContext, size: int, seed: int) -> Ranking:
 @strategy("least_confidence", "probabilities")
 def _least_confidence(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """The smallest probability of the likeliest class (Lewis & Gale 1994)."""
-    scores = least_confidence_scores(probabilities_of(ctx))
+    scores = least_confidence_scores(probabilities_of(ctx), check=False)
     picks = best_first(scores, ctx.candidates, size, seed)
     return Ranking(ctx.candidates[picks], scores[picks], reasons.confidence_reasons(1.0 - scores[picks]))
 
@@ -44,7 +44,7 @@ def _least_confidence(ctx: QueryContext, size: int, seed: int) -> Ranking:
 def _margin(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """The smallest lead of the likeliest class over the next (Scheffer, Decomain & Wrobel 2001)."""
     probabilities = probabilities_of(ctx)
-    scores = margin_scores(probabilities)
+    scores = margin_scores(probabilities, check=False)
     picks = best_first(scores, ctx.candidates, size, seed)
     why = reasons.margin_reasons(probabilities[picks], ctx.class_names)
     return Ranking(ctx.candidates[picks], scores[picks], why)
@@ -53,7 +53,7 @@ def _margin(ctx: QueryContext, size: int, seed: int) -> Ranking:
 @strategy("entropy", "probabilities")
 def _entropy(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """The largest entropy of the probabilities (Settles & Craven 2008)."""
-    scores = entropy_scores(probabilities_of(ctx))
+    scores = entropy_scores(probabilities_of(ctx), check=False)
     picks = best_first(scores, ctx.candidates, size, seed)
     return Ranking(ctx.candidates[picks], scores[picks], reasons.entropy_reasons(scores[picks]))
 

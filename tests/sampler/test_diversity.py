@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.cluster import kmeans_plusplus
 
-from sampler.diversity import gather, k_center, kmeans, nearest_distances, square_distances
+from sampler.diversity import gather, k_center, kmeans, nearest_distances, spread_starts, square_distances
 from sampler.errors import InvalidInput
 
 
@@ -87,3 +88,28 @@ def test_gathering_names_the_row_that_is_not_finite() -> None:
 def test_large_but_finite_features_are_taken() -> None:
     features = np.full((50, 3), 3e38, np.float32)
     assert gather(features, np.arange(50)).shape == (50, 3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("k", [2, 9, 60])
+def test_starts_are_those_of_scikit_learn(k: int, weighted: bool) -> None:
+    rng = np.random.default_rng(k)
+    points = rng.normal(size=(400, 12)).astype(np.float32)
+    weights = rng.random(400) if weighted else np.ones(400)
+    for seed in range(3):
+        _, chosen = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
+        assert spread_starts(points, k, weights, seed).tolist() == chosen.tolist()
+
+
+def test_starts_beyond_what_is_paired_are_scikit_learns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
+    paired = spread_starts(points, 20, np.ones(300), 1).tolist()
+    monkeypatch.setattr("sampler.diversity._MOST_PAIRED", 100)
+    assert spread_starts(points, 20, np.ones(300), 1).tolist() == paired
+
+
+def test_starts_among_fewer_points_than_clusters_are_found() -> None:
+    points = np.repeat(np.eye(2, 4, dtype=np.float32), 5, axis=0)
+    chosen = spread_starts(points, 6, np.ones(10), 0)
+    assert chosen.shape == (6,)
+    assert {int(p) // 5 for p in chosen} == {0, 1}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from sampler.committee import bootstrap, committee_votes, fit_committee
+from sampler.committee import bootstrap, fit_committee
 from sampler.errors import InvalidInput
+from sampler.linear_committee import linear_committee_votes, linear_members
 from sampler.modal import committee_class, committee_of, learner_class, load_modal, modal_module
 
 
@@ -73,7 +74,7 @@ def test_a_fitted_committee_is_modals_and_votes_in_the_projects_classes() -> Non
     classes = np.array([1, 4, 6])[y]
     committee = fit_committee(X, np.arange(40), classes[:40], np.random.default_rng(0))
     assert isinstance(committee, load_modal().Committee)
-    votes = committee_votes(committee, X, np.arange(40, 60))
+    votes = committee.vote(X[40:])
     assert votes.shape == (20, 5)
     assert (votes == classes[40:, None]).mean() > 0.9
 
@@ -81,12 +82,25 @@ def test_a_fitted_committee_is_modals_and_votes_in_the_projects_classes() -> Non
 def test_a_committee_hangs_on_its_generator_and_not_on_numpys_global_state() -> None:
     X, y = labelled()
     noisy = np.random.default_rng(3).permutation(y)
-    votes = [
-        committee_votes(fit_committee(X, np.arange(60), noisy, np.random.default_rng(seed)), X, np.arange(60))
-        for seed in (1, 1, 2)
-    ]
+    votes = [fit_committee(X, np.arange(60), noisy, np.random.default_rng(seed)).vote(X) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(votes[0], votes[1])
     assert (votes[0] != votes[2]).any()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_one_product_gives_the_votes_of_modals_members(n_classes: int) -> None:
+    X, y = labelled(600)
+    y = np.random.default_rng(3).permutation(y) % n_classes
+    committee = fit_committee(X, np.arange(200), y[:200], np.random.default_rng(0))
+    rows = np.arange(600)[::-3]
+    votes = linear_committee_votes(linear_members(committee), X.astype(np.float16), rows)
+    assert len(np.unique(votes)) == n_classes
+    np.testing.assert_array_equal(votes, committee.vote(X.astype(np.float16)[rows].astype(np.float32)))
+    with pytest.raises(InvalidInput, match="does not go with a committee over 3 columns"):
+        linear_committee_votes(linear_members(committee), X[:, :2], rows)
+    X[rows[7], 1] = np.nan
+    with pytest.raises(InvalidInput, match=f"row {rows[7]} holds NaN"):
+        linear_committee_votes(linear_members(committee), X, rows)
 
 
 def test_members_see_every_class_however_rare() -> None:

@@ -67,3 +67,14 @@ def test_identical_points_and_more_picks_than_points_are_no_obstacle() -> None:
     assert sorted(picks.tolist()) == list(range(70))
     assert values.tolist() == [0.0] * 70
     assert ranked_batch(np.empty((0, 2), np.float32), np.empty(0), np.empty((0, 2), np.float32), 3)[0].shape == (0,)
+
+
+def test_scores_afterwards_cost_nothing_where_nobody_wants_them() -> None:
+    rng = np.random.default_rng(2)
+    points, scores = rng.normal(size=(300, 4)).astype(np.float32), rng.random(300)
+    picks, values, exact = ranked_batch(points, scores, points[:9] + 0.1, 30)
+    same, same_values, bounds = ranked_batch(points, scores, points[:9] + 0.1, 30, afterwards=False)
+    assert same.tolist() == picks.tolist()
+    assert same_values.tolist() == values.tolist()
+    assert (bounds >= exact).all()
+    assert (bounds > exact).any()
