@@ -2,7 +2,7 @@
 
 ``python -m bench.candidates [--strategies coreset herding …] [--seeds 3]``. Each ranks the same made-up clumps twice,
 on its part and on all, and what it is after is measured over the whole pool, for random picks too. ``lost`` is the
-share of the gain over random that the part costs: 0 is nothing, 1 is as good as random.
+share of the gain over random that the part costs: 0 is nothing, 1 is as good as random; none where all gains nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.report import as_text
 from models.teachers import LogisticTeacher
 from sampler.coverage import gaussian
 from sampler.diversity import gather, nearest_distances
-from sampler.gradients import Gradients, nearest_gradients, residuals
+from sampler.gradients import Gradients, residuals, square_gradient_distances
 from sampler.query import QueryContext
 from sampler.scores import margin_scores
 from sampler.strategies import get_strategy
@@ -103,10 +103,13 @@ def _coverage(pool: _Pool, picks: NDArray[np.int64], *, weighted: bool = False) 
     return float(np.average(gaussian(pool.square_distances(picks), width), weights=weights))
 
 
-def _unspread(pool: _Pool, picks: NDArray[np.int64]) -> float:
+def _spread(pool: _Pool, picks: NDArray[np.int64]) -> float:
+    """How far each picked gradient lies from the nearest other one: long ones that differ are what BADGE draws."""
     places = np.searchsorted(pool.candidates, picks)
-    gradients = Gradients(residuals(pool.probabilities), pool.points[pool.candidates])
-    return -float(nearest_gradients(gradients, gradients[places]).sum())
+    gradients = Gradients(residuals(pool.probabilities[places]), pool.points[picks])
+    square = square_gradient_distances(gradients, gradients)
+    np.fill_diagonal(square, np.inf)
+    return float(np.sqrt(square.min(axis=1)).mean())
 
 
 def _variance(pool: _Pool, picks: NDArray[np.int64]) -> float:
@@ -127,7 +130,7 @@ STRATEGIES: dict[str, tuple[str, int, Goal]] = {
     "ranked_batch": ("ranked_batch.sample", 60_000, _mean_distance),
     "herding": ("herding.COVER_ROWS", 16_384, _coverage),
     "uncertainty_herding": ("uncertainty_herding.COVER_ROWS", 16_384, partial(_coverage, weighted=True)),
-    "badge": ("badge.SAMPLE_ROWS", 100_000, _unspread),
+    "badge": ("badge.SAMPLE_ROWS", 100_000, _spread),
     "i_optimal": ("i_optimal.CANDIDATES", 60_000, _variance),
 }
 
@@ -152,7 +155,7 @@ def measure(name: str, seeds: int, rows: int | None = None) -> dict[str, Any]:
         "part": float(part),
         "all": float(exact),
         "random": float(chance),
-        "lost": float((exact - part) / max(exact - chance, 1e-12)),
+        "lost": float((exact - part) / (exact - chance)) if exact > chance else None,
     }
 
 
