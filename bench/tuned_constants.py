@@ -28,7 +28,7 @@ GRIDS = {
     for grid in (
         Grid("sampler.coldstart", "DOUBT_LABELS", "labels from which on doubts are covered", (10, 20, 40)),
         Grid("sampler.strategies.auto", "FEW_CLASSES", "classes up to which TypiClust begins", (0, 2, 3)),
-        Grid("sampler.strategies.auto", "MANY_CLASSES", "classes from which on TypiClust begins", (2, 10, 1_000)),
+        Grid("sampler.strategies.auto", "MANY_CLASSES", "classes from which on TypiClust begins", (2, 5, 10, 1_000)),
         Grid("sampler.strategies.herding", "SPREAD", "bandwidth of the kernel", (0.5, 1.0, 2.0)),
         Grid("sampler.diffusion", "NEIGHBOURS", "neighbours in the graph", (5, 10, 20)),
         Grid("sampler.diffusion", "RESTART", "chance that the walk goes back", (0.05, 0.1, 0.2)),

@@ -15,7 +15,7 @@ DOUBT_LABELS_PER_CLASS = 2
 FEW_CLASSES = 2
 """Up to so many classes the first labels go to as many clusters as there are labels: the first that herding picks lies
 between two classes. Measured by ``bench.class_counts`` (docs/auto.md)."""
-MANY_CLASSES = 10
+MANY_CLASSES = 5
 """From so many classes on as well: herding meets fewer of them. Measured by ``bench.class_counts`` (docs/auto.md)."""
 TYPICALITY_NEIGHBOURS = 20
 """How many neighbours say how typical an item is: Hacohen, Dekel & Weinshall 2022."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.memory import anonymous_mb, cost_of
+from bench.memory import anonymous_mb, cost_of, give_back
 from bench.rank import TARGETS, measure, ratio
 from bench.rank_ours import ASK_MEMBERS, ASK_NO_MODEL, PREDICT, Fitted
 from bench.rank_peers import FITS_FOR_EACH_CANDIDATE, PEERS, PeerRuns
@@ -75,6 +75,7 @@ def test_one_run_watches_memory_and_the_others_the_clock() -> None:
 
 
 def test_pages_of_files_are_not_anonymous(pool: RankPool) -> None:
+    give_back()  # else what earlier tests have freed would be used again
     before = anonymous_mb()
     kept = np.ones(40 << 20, dtype=np.int8)
     assert anonymous_mb() - before > 35.0

@@ -50,11 +50,10 @@ def test_all_constants_of_auto_lie_in_one_file_and_say_where_they_come_from() ->
 @pytest.mark.parametrize(
     ("n_labels", "n_classes", "has_model", "name", "strategy", "why"),
     [
-        (0, 4, False, COLD_START, "herding", "nothing is labelled yet"),
         (0, 2, False, COLD_START, "typiclust", "nothing is labelled yet"),
         (0, 3, False, COLD_START, "herding", "nothing is labelled yet"),
-        (0, 9, False, COLD_START, "herding", "nothing is labelled yet"),
-        (0, 10, False, COLD_START, "typiclust", "nothing is labelled yet"),
+        (0, 4, False, COLD_START, "herding", "nothing is labelled yet"),
+        (0, 5, False, COLD_START, "typiclust", "nothing is labelled yet"),
         (19, 4, True, COLD_START, "herding", "19 labels of 20 are too few to trust what the model doubts"),
         (20, 4, True, DOUBTS, "uncertainty_herding", "20 labels are enough to trust what the model doubts"),
         (153, 77, True, COLD_START, "typiclust", "153 labels of 154 are too few to trust what the model doubts"),
