@@ -55,14 +55,20 @@ def mean_accuracies(made: LabelSet, n_classes: int, seeds: int) -> dict[str, flo
 
 
 def rows(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each set, number of classes and draw."""
+    """A row for each set, number of classes and draw that is another than those before."""
     found = []
     for name in options.sets:
         whole = label_set(name, "plain", options.out / "features")
         n_all = len(set(whole.pool.labels))
         for n_classes in sorted({min(n, n_all) for n in options.classes}):
-            for draw in range(options.draws if n_classes < n_all else 1):
-                means = mean_accuracies(some_classes(whole, n_classes, draw), n_classes, options.seeds)
+            seen: set[frozenset[str]] = set()
+            for draw in range(options.draws):
+                some = some_classes(whole, n_classes, draw)
+                classes = frozenset(some.pool.labels)
+                if classes in seen:
+                    continue
+                seen.add(classes)
+                means = mean_accuracies(some, n_classes, options.seeds)
                 row: dict[str, Any] = {"set": name, "classes": n_classes, "draw": draw, "seeds": options.seeds}
                 row |= {start: round(mean, 4) for start, mean in means.items()}
                 row["difference"] = round(means["typiclust"] - means["herding"], 4)
