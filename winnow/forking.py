@@ -1,7 +1,9 @@
-"""A gate between forks and SQLite.
+"""A gate between forks and what must not be under way meanwhile.
 
 A SQLite connection that is open while a process forks leaves the child with its parent's idea of who holds which lock,
-and the database can stay locked for good. So a process that forks keeps connections only within :func:`no_fork`.
+and the database can stay locked for good. A lock that another thread holds stays locked in the child, where that thread
+is not: the lock of the log, for example. So a process that forks keeps connections, and logs, only within
+:func:`no_fork`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import structlog
 
 _gate = threading.RLock()
 
@@ -35,3 +39,15 @@ def no_fork() -> Iterator[None]:
     """While this is entered, no other thread of this process forks."""
     with _gate:
         yield
+
+
+class ForkSafeLogger(structlog.PrintLogger):
+    """Prints to standard output, and nothing forks meanwhile: a child would wait for ever to log something itself."""
+
+    def msg(self, message: str) -> None:
+        """Print ``message``."""
+        with no_fork():
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg

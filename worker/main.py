@@ -19,6 +19,7 @@ from winnow import jobs, workers
 from winnow.db.clock import database_time
 from winnow.db.outage import outages_ignored
 from winnow.db.session import Database
+from winnow.forking import ForkSafeLogger
 from winnow.hints import BULK_QUEUE, ROUNDS_QUEUE
 from winnow.settings import Settings
 from winnow.storage import Storage
@@ -44,6 +45,7 @@ def run_worker(settings: Settings, concurrency: int = 1, *, die_with_parent: boo
     for name in _THREADS:  # two threads make a fit of a hundred rows forty times slower
         os.environ.setdefault(name, "1")
     logging.getLogger("celery").setLevel(logging.WARNING)
+    structlog.configure(logger_factory=ForkSafeLogger)
     return _Worker(settings, concurrency, die_with_parent).run()
 
 

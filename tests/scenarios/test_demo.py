@@ -72,7 +72,8 @@ def test_a_simulation_reads_well(features):
     done = winnow("simulate", *features, "--batch", "10", "--budget", "20", "--seeds", "1", "--baseline", "none")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("200 to choose from, 100 to test on, 3 classes, encoder none")
-    assert [line.split()[0] for line in done.stdout.splitlines()[1:4]] == ["labels", "10", "20"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:5]] == ["labels", "10", "20"]
+    assert "labels to 95%" in done.stdout
 
 
 @pytest.mark.parametrize(
