@@ -44,6 +44,10 @@ def no_fork() -> Iterator[None]:
 class ForkSafeLogger(structlog.PrintLogger):
     """Prints to standard output, and nothing forks meanwhile: a child would wait for ever to log something itself."""
 
+    def __init__(self, *_names: object) -> None:
+        """It is its own factory, which is handed the name that a logger was asked for by."""
+        super().__init__()
+
     def msg(self, message: str) -> None:
         """Print ``message``."""
         with no_fork():

@@ -11,7 +11,7 @@ import structlog
 from winnow.forking import ForkSafeLogger
 
 structlog.configure(logger_factory=ForkSafeLogger)
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 def talk():
     while True:
