@@ -170,7 +170,7 @@ def _made_ready(cell: Cell, folder: Path) -> tuple[Bench, float, float]:
 def curve(
     record: dict[str, Any], which: str = "accuracy", until: int | None = None
 ) -> tuple[list[int], NDArray[np.float64]]:
-    """Labels and ``accuracy`` (or ``student_accuracy``) at each step of a record, (steps,), up to ``until`` labels."""
+    """Labels and ``accuracy`` (or another of a run's curves) at each step of a record, (steps,), up to ``until``."""
     run = record["run"]
     steps = sum(1 for labels in run["labels"] if until is None or labels <= until)
     return run["labels"][:steps], np.array(run[which][:steps])

@@ -3,8 +3,9 @@
 ``python -m bench.label_efficiency --out FOLDER [--sets …] [--strategies auto random random/raw …] [--seeds N]
 [--variant V …] [--student auto] [--short | --budget N] [--again]`` runs the cells that the folder lacks. An arm is
 the name of a strategy, with the features that teachers may choose from, or ``NAME/raw`` with raw features only;
-``all`` is every strategy of our own. ``--report`` prints what the folder holds and runs nothing.
-``WINNOW_BENCH_DATA`` names the data.
+``all`` is every strategy of our own. ``--sets`` takes names, ``real`` (the default) and ``unlike``: sets that need no
+download (`bench.made_sets`). ``--report`` prints what the folder holds and runs nothing. ``WINNOW_BENCH_DATA`` names
+the data.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from bench.label_cells import Cell, cells_in, missing, plan_budget, run_cells
 from bench.label_report import savings, summary
-from bench.label_sets import PLANS, VARIANTS
+from bench.label_sets import GROUPS, PLANS, VARIANTS, has_variant, named_sets
+from bench.never_below import comparisons
 from bench.report import as_text
 
 
@@ -36,9 +38,9 @@ def wanted(options: argparse.Namespace) -> list[Cell]:
     """The cells that the options ask for; seeds last, so that all arms of a set share what is made ready."""
     return [
         Cell(name, variant, strategy, features, seed, options.student)
-        for name in options.sets
+        for name in named_sets(options.sets)
         for variant in options.variant
-        if (name, variant) != ("mnist10k", "hashed")  # an encoder of texts
+        if has_variant(name, variant)
         for seed in range(options.first_seed, options.seeds)
         for strategy, features in arms(options.strategies)
     ]
@@ -52,7 +54,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", choices=list(PLANS), default=list(PLANS))
+    parser.add_argument("--sets", nargs="+", choices=[*GROUPS, *PLANS], default=["real"])
     parser.add_argument("--strategies", nargs="+", default=["auto", "random", "random/raw"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -66,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.report:
         records = cells_in(options.out)
-        result = {"arms": summary(records), "savings": savings(records)}
+        result = {"arms": summary(records), "savings": savings(records), "never below random": comparisons(records)}
         print(json.dumps(result) if options.json else as_text(result))
         return
     cells = wanted(options)

@@ -118,9 +118,9 @@ def mean_reach(runs: Records, share: float, who: str = "teacher") -> float | Non
     return first_reach(labels, values, share * runs[0]["full_pool_accuracy"])
 
 
-def areas(runs: Records, who: str = "teacher") -> NDArray[np.float64]:
-    """Mean accuracy of each run over the steps to the plan's span, (runs,)."""
-    return np.array([curve(record, _which(who), PLANS[record["set"]].span)[1].mean() for record in runs])
+def areas(runs: Records, who: str = "teacher", which: str | None = None) -> NDArray[np.float64]:
+    """Mean accuracy of each run over the steps to the plan's span, (runs,); or the mean of ``which``: ``macro_f1``."""
+    return np.array([curve(record, which or _which(who), PLANS[record["set"]].span)[1].mean() for record in runs])
 
 
 def standard_error(values: NDArray[np.float64]) -> float | None:
@@ -138,15 +138,18 @@ def median(values: Sequence[float | None]) -> float | None:
     return middle if np.isfinite(middle) else None
 
 
-def paired_gain(runs: Records, others: Records, who: str = "teacher") -> tuple[float, float | None]:
-    """Mean difference of the mean accuracies over the seeds that both have, and the half-width of its 95 % interval.
+def paired_gain(
+    runs: Records, others: Records, who: str = "teacher", which: str | None = None
+) -> tuple[float, float | None]:
+    """Mean difference of the `areas` over the seeds that both have, and the half-width of its 95 % interval.
 
     The interval is Student's; None where there is one seed only.
     """
     from scipy.stats import t
 
     mine, theirs = (
-        {record["seed"]: area for record, area in zip(arm, areas(arm, who), strict=True)} for arm in (runs, others)
+        {record["seed"]: area for record, area in zip(arm, areas(arm, who, which), strict=True)}
+        for arm in (runs, others)
     )
     gains = np.array([mine[seed] - theirs[seed] for seed in mine if seed in theirs])
     error = standard_error(gains)

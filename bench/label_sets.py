@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.made_sets import MADE, made_set
 from bench.real_features import RealSet, keep_features
 from bench.texts import labelled_texts
 from worker.dataset import Dataset
 
-VARIANTS = ("plain", "half-classes", "imbalance20", "hashed", "rotated", "noise10")
+VARIANTS = ("plain", "half-classes", "imbalance20", "hashed", "rotated", "noise10", "redrawn")
+_TEXTS = ("agnews", "banking77")
 _IMBALANCE = 20.0
 _NOISE = 0.1
 _SEED = 0
@@ -41,11 +44,55 @@ class Plan:
     random_budget: int
 
 
+def _even(step: int, span: int) -> Plan:
+    """Batches of one size to the end of the span, for every strategy."""
+    return Plan(step, step, (), span, span, span)
+
+
 PLANS = {
     "agnews": Plan(10, 10, ((400, 50),), 400, 600, 1_000),
     "banking77": Plan(77, 77, ((770, 154),), 770, 1_386, 3_080),
     "mnist10k": Plan(20, 20, (), 400, 400, 1_000),
+    "digits": _even(20, 300),
+    "wine": _even(6, 60),
+    "breast_cancer": _even(10, 120),
+    "iris": _even(5, 50),
+    "long_tail": _even(30, 450),
+    "many_classes": _even(50, 600),
+    "noise_columns": _even(20, 300),
+    "linear_rule": _even(10, 200),
+    "clusters": _even(20, 300),
+    "rings": _even(10, 200),
+    "roll": _even(10, 200),
+    "tiny": _even(8, 80),
+    "outliers": _even(15, 225),
+    "duplicates": _even(15, 225),
+    "overlap": _even(15, 225),
+    "rare": _even(20, 300),
+    "wide": _even(10, 150),
+    "units": _even(10, 150),
+    "counts": _even(20, 300),
+    "flags": _even(10, 200),
+    "large": _even(20, 300),
 }
+GROUPS = {"real": tuple(name for name in PLANS if name not in MADE), "unlike": tuple(MADE)}
+"""Sets that the commands take by one name; ``real`` are those that they run where none is named."""
+
+
+def named_sets(names: Iterable[str]) -> list[str]:
+    """The sets that a command line names, by themselves or by `GROUPS`.
+
+    >>> named_sets(["iris", "real"])
+    ['iris', 'agnews', 'banking77', 'mnist10k']
+    """
+    return list(dict.fromkeys(one for name in names for one in GROUPS.get(name, (name,))))
+
+
+def has_variant(name: str, variant: str) -> bool:
+    """Whether there is such a variant of a set: only texts can be hashed, only what is made here can be drawn anew."""
+    if variant == "hashed":
+        return name in _TEXTS
+    return variant != "redrawn" or name in MADE
 
 
 @dataclass(frozen=True)
@@ -72,14 +119,18 @@ def label_set(name: str, variant: str, features: Path, *, with_items: bool = Fal
         name: One of `PLANS`.
         variant: ``plain``; ``half-classes``: of the classes, drawn once; ``imbalance20``: the pool's classes thinned
             out so that the largest is twenty times the smallest; ``hashed``: texts by the encoder of that name;
-            ``rotated``: features turned at random; ``noise10``: every tenth answer wrong.
+            ``rotated``: features turned at random; ``noise10``: every tenth answer wrong; ``redrawn``: another split
+            of a set that is made here, and other rows.
         features: Where features are kept; they are encoded once.
         with_items: Keep the texts: students learn from them. Images are only there as features.
 
     Raises:
         FileNotFoundError, ValueError: As `bench.real_features.keep_features`.
     """
-    data = keep_features(name, features, "hashed" if variant == "hashed" else None)
+    if name in MADE:
+        data = made_set(name, 1 if variant == "redrawn" else 0)
+    else:
+        data = keep_features(name, features, "hashed" if variant == "hashed" else None)
     parts = [_part(name, part, data, with_items) for part in ("train", "test")]
     made = LabelSet(parts[0], parts[1], (data.X, data.test_features))
     if variant == "half-classes":
@@ -144,7 +195,7 @@ def _as_features(made: LabelSet, with_items: bool) -> LabelSet:
 def _part(name: str, part: str, data: RealSet, with_items: bool) -> Dataset:
     X, y = (data.X, data.y) if part == "train" else (data.test_features, data.test_y)
     labels = tuple(str(label) for label in y)
-    if with_items and name != "mnist10k":
+    if with_items and name in _TEXTS:
         texts, _, _ = labelled_texts(1_000_000, name, part)
         return Dataset("text", texts, labels)
     return Dataset("features", X, labels)

@@ -20,7 +20,7 @@ import numpy as np
 
 from bench.label_cells import Cell, cell_of, cells_in, missing, plan_budget, run_cells
 from bench.label_report import areas
-from bench.label_sets import PLANS
+from bench.label_sets import GROUPS, PLANS, named_sets
 from bench.report import as_text
 from bench.tuned_constants import GRIDS
 
@@ -116,14 +116,14 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", choices=list(PLANS), default=list(PLANS))
+    parser.add_argument("--sets", nargs="+", choices=[*GROUPS, *PLANS], default=["real"])
     parser.add_argument("--constants", nargs="+", choices=list(GRIDS), default=list(GRIDS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not options.report:
-        cells = wanted(options.sets, options.constants, options.seeds)
+        cells = wanted(named_sets(options.sets), options.constants, options.seeds)
         budget = {cell: plan_budget(cell, short=True) for cell in cells}
         left = missing(cells, options.out, budget)
         print(f"{len(cells)} cells, {len(left)} to run", flush=True)

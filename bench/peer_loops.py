@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.label_report import SHARES, mean_reach, median, reaches, standard_error
-from bench.label_sets import PLANS, Plan, label_set
+from bench.label_sets import GROUPS, PLANS, Plan, label_set, named_sets
 from bench.report import as_text
 from worker.simulate import Bench, SimulateOptions, run_seed
 
@@ -254,14 +254,14 @@ def main() -> None:
         prog="python -m bench.peer_loops", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", choices=list(PLANS), default=list(PLANS))
+    parser.add_argument("--sets", nargs="+", choices=[*GROUPS, *PLANS], default=["real"])
     parser.add_argument("--loops", nargs="+", choices=[OURS, *LOOPS], default=_DEFAULT)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not options.report:
-        for name in options.sets:
+        for name in named_sets(options.sets):
             _run_missing(name, options.loops, options.seeds, options.out)
     result = {"loops": summary(records_in(options.out))}
     print(json.dumps(result) if options.json else as_text(result))

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from bench import leave_one_set_out, peer_loops
+from bench import leave_one_set_out, never_below, peer_loops
 from bench.figures import learning_curves
 from bench.label_cells import cells_in, curve
 from bench.label_report import SHARES, Records, by_arm, savings, summary
-from bench.label_sets import PLANS
+from bench.label_sets import GROUPS, PLANS
 from bench.strategy_guide import COSTS, GUIDE
 from bench.tuned_constants import GRIDS
 
@@ -64,7 +64,7 @@ answer wrong, the test set right. Columns as above; runs end at the span's end."
 _LEFT_OUT = """## Constants, with one set left out
 
 Each constant of `auto` and its teacher at other values, the others at their defaults: mean accuracy of `auto` over
-the steps. "Chosen" is the value that is best on the other two sets; "loss" is what the best value on this set gives
+the steps. "Chosen" is the value that is best on the other sets; "loss" is what the best value on this set gives
 more. A loss within the differences between seeds says that the constant does not matter here."""
 
 _PEERS = """## The same loop in other libraries
@@ -78,16 +78,20 @@ ours (one BLAS thread; medians)."""
 def page(records: Records, peers: Records, images: str) -> str:
     """The document; sections of which nothing has been run are left out."""
     parts = [_HOW, _guide()]
-    plain = [row for row in summary(records) if row["variant"] == "plain" and row["who"] == "teacher"]
+    real = [record for record in records if record["set"] in GROUPS["real"]]
+    plain = [row for row in summary(real) if row["variant"] == "plain" and row["who"] == "teacher"]
     if plain:
-        parts += [_measured(records, plain), *_pictures(plain, images)]
-    saved = savings(records)
+        parts += [_measured(real, plain), *_pictures(plain, images)]
+    saved = savings(real)
     for text, rows in (
         (_SAVED, [row for row in saved if row["variant"] == "plain"]),
         (_STRESS, [row for row in saved if row["variant"] != "plain"]),
     ):
         if rows:
             parts.append(f"{text}\n\n{_saved_table(rows)}")
+    compared = [row for row in never_below.comparisons(records) if row["variant"] in ("plain", "redrawn")]
+    if any(row["set"] in GROUPS["unlike"] for row in compared):
+        parts.append(f"{never_below.TEXT}\n\n{_table(*never_below.table(compared))}")
     left_out = leave_one_set_out.summary(list(records))
     if left_out:
         parts.append(f"{_LEFT_OUT}\n\n{_left_out_table(left_out)}")
@@ -99,7 +103,7 @@ def page(records: Records, peers: Records, images: str) -> str:
 def figures(records: Records, folder: Path) -> None:
     """One SVG for each set: ``auto``, both random arms and the strongest others."""
     arms = by_arm(records)
-    for name in PLANS:
+    for name in GROUPS["real"]:
         mine = {
             arm_name(a[2], a[3]): runs for a, runs in arms.items() if (a[0], a[1], a[4]) == (name, "plain", "teacher")
         }

@@ -85,6 +85,16 @@ def test_of_harder_variants_their_own_table_speaks() -> None:
     assert row[-2:] == ["+0.103 ± 0.000", "+0.030"]
 
 
+def test_sets_that_are_unlike_the_real_ones_have_a_table_of_their_own() -> None:
+    made = [{**kept, "set": "large"} for kept in RECORDS]
+    assert "## Measured" not in page(made, [], "images")
+    section = page(RECORDS + made, [], "images").split("## Never below random")[1]
+    [row] = rows_of(section, "large")
+    assert row[2:4] == ["2", ".750"]
+    assert rows_of(section, "mnist10k")[0][1] == "a real set"
+    assert "below" not in "".join(row)
+
+
 def test_a_constant_is_chosen_where_it_is_not_tried() -> None:
     """Fives would be chosen by the other set, twenties are best here."""
     means = {"agnews": {5.0: 0.5, 10.0: 0.6, 20.0: 0.7}, "mnist10k": {5.0: 0.9, 10.0: 0.8, 20.0: 0.7}}
