@@ -21,6 +21,7 @@ from sampler.placing import Placing, Scaling
 from sampler.scores import IntArray
 
 Features = NDArray[np.floating[Any]]
+Lengths = NDArray[np.float32]
 
 _COLUMNS = 64  # columns are independent of each other: so many at a time bound the memory
 
@@ -31,10 +32,23 @@ class DiffusedPool:
     Only ``references`` are anybody's neighbours: rows that something is measured on stay out of them.
     """
 
-    def __init__(self, features: Features, references: IntArray, spread: Points, scaling: Scaling | None) -> None:
-        """Take up what `diffuse` made: ``spread`` (r, d) are the diffused rows of ``references`` (r,), ascending."""
+    def __init__(
+        self, features: Features, references: IntArray, spread: Points, lengths: Lengths, scaling: Scaling | None
+    ) -> None:
+        """Take up what `diffuse` made.
+
+        Args:
+            features: Shape ``(n, d)``, as there.
+            references: Shape ``(r,)``, ascending.
+            spread: Shape ``(r, d)``: their diffused rows, of length 1.
+            lengths: Shape ``(r,)``: how long those were before. What the walk meets around a row that is near to many
+                cancels out, and short as it is it must weigh little in what other rows see: otherwise rows outside of
+                the graph look otherwise than those in it, and what is learned from these does not hold for them.
+            scaling: As there.
+        """
         self.references = references
         self.spread = spread
+        self.lengths = lengths
         self._features = features
         self._placing = Placing(scaling)
 
@@ -62,9 +76,9 @@ class DiffusedPool:
         near = np.searchsorted(self.references, found.rows)
         for start in range(0, len(points), 4_096):
             part = slice(start, start + 4_096)
-            mean = self.spread[near[part]].mean(axis=1)
-            points[part] = RESTART * points[part] + (1 - RESTART) * mean
-        return _unit(points)
+            met = np.einsum("ikd,ik->id", self.spread[near[part]], self.lengths[near[part]]) / k
+            points[part] = RESTART * points[part] + (1 - RESTART) * met
+        return _unit(points)[0]
 
 
 def diffuse(features: Features, references: IntArray, *, scaling: Scaling | None = None, seed: int = 0) -> DiffusedPool:
@@ -98,7 +112,7 @@ def diffuse(features: Features, references: IntArray, *, scaling: Scaling | None
         for _ in range(STEPS):
             met = RESTART * columns + (1 - RESTART) * (walk @ met)
         points[:, start : start + _COLUMNS] = met
-    return DiffusedPool(features, rows, _unit(points), scaling)
+    return DiffusedPool(features, rows, *_unit(points), scaling)
 
 
 def drawn_references(references: IntArray, seed: int = 0) -> IntArray:
@@ -120,7 +134,8 @@ def _walk(nearest: IntArray) -> Any:
     return diags_array(1.0 / both.sum(axis=1), dtype=np.float32) @ both
 
 
-def _unit(points: Points) -> Points:
+def _unit(points: Points) -> tuple[Points, Lengths]:
+    """The points brought to length 1, in place, and how long they were."""
     lengths = np.sqrt(np.einsum("ij,ij->i", points, points))
     points /= np.where(lengths > 0, lengths, 1.0)[:, None]
-    return points
+    return points, lengths

@@ -18,6 +18,8 @@ MOST_ROWS = 200_000
 """In a larger pool the first round would wait for minutes."""
 OUTGROWN = 1.2
 """When the pool has grown by this since the graph was made, a new one is."""
+_FORM = b"with lengths"
+"""Changed with what is kept, so that nothing kept in another form is taken for it."""
 
 
 def load_diffused(
@@ -38,15 +40,22 @@ def load_diffused(
     array = matrix.array[:base]
     references = numbers[numbers < base]
     scaling = column_scaling(array)
+    drawn = drawn_references(references)
+    dim = array.shape[1]
+    behind = -(-2 * len(drawn) // dim)  # rows whose bits hold the lengths of the diffused ones, as float32
 
     def make() -> Features:
-        return diffuse(array, references, scaling=scaling).of_rows(np.arange(base)).astype(np.float16)
+        made = diffuse(array, references, scaling=scaling)
+        lengths = np.zeros(behind * dim, dtype=np.float16)
+        lengths[: 2 * len(drawn)] = made.lengths.view(np.float16)
+        return np.concatenate([made.of_rows(np.arange(base)).astype(np.float16), lengths.reshape(behind, dim)])
 
-    diffused = store.derived(project_id, matrix, _name(base, references), base, make)
+    kept = store.derived(project_id, matrix, _name(base, references), base + behind, make)
+    diffused = kept[:base]
     if base == len(features):
         return diffused
-    drawn = drawn_references(references)
-    grown = DiffusedPool(features, drawn, diffused[drawn].astype(np.float32), scaling)
+    lengths = kept[base:].reshape(-1)[: 2 * len(drawn)].view(np.float32)
+    grown = DiffusedPool(features, drawn, diffused[drawn].astype(np.float32), lengths, scaling)
     return np.concatenate([diffused, grown.of_rows(np.arange(base, len(features))).astype(np.float16)])
 
 
@@ -60,4 +69,4 @@ def _kept(store: FeatureStore, project_id: int, matrix: FeatureMatrix, numbers: 
 
 
 def _name(base: int, references: IntArray) -> str:
-    return f"{base}-{hashlib.sha256(references.tobytes()).hexdigest()[:16]}"
+    return f"{base}-{hashlib.sha256(_FORM + references.tobytes()).hexdigest()[:16]}"

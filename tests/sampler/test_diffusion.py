@@ -61,13 +61,25 @@ def test_a_row_outside_the_graph_is_the_blend_of_itself_and_its_neighbours_and_i
     pool = diffuse(X, inside)
     assert pool.references.tolist() == inside.tolist()
     near = nearest_rows(X, np.array([230]), inside, 10).rows[0]
-    expected = RESTART * X[230] + (1 - RESTART) * pool.spread[near].mean(axis=0)
+    met = pool.spread * pool.lengths[:, None]
+    expected = RESTART * X[230] + (1 - RESTART) * met[near].mean(axis=0)
     expected /= np.linalg.norm(expected)
     np.testing.assert_allclose(pool.of_rows(np.array([230]))[0], expected, atol=1e-6)
     np.testing.assert_allclose(pool.of_features(X[230:231])[0], expected, atol=1e-6)
     changed = X.copy()
     changed[200:] = -changed[200:]
     np.testing.assert_array_equal(diffuse(changed, inside).of_rows(inside), pool.of_rows(inside))
+
+
+def test_a_row_that_is_nobodys_neighbour_looks_outside_of_the_graph_as_it_does_in_it() -> None:
+    X = np.random.default_rng(5).normal(size=(400, 60)).astype(np.float32)  # some rows are near to many, others to none
+    everyone = np.arange(len(X))
+    lonely = np.setdiff1d(everyone, nearest_rows(X, everyone, everyone, 10).rows)
+    others = np.setdiff1d(everyone, lonely)
+    assert len(lonely) > 20
+    pool = diffuse(X, everyone)
+    without = DiffusedPool(X, others, pool.spread[others], pool.lengths[others], None)
+    np.testing.assert_allclose(without.of_rows(lonely), pool.of_rows(lonely), atol=1e-5)
 
 
 def test_rows_come_in_the_order_in_which_they_were_asked_for() -> None:
@@ -121,7 +133,7 @@ def test_taking_it_up_again_gives_the_same(tmp_path: Path) -> None:
     mapped = np.memmap(tmp_path / "features", np.float16, "r", shape=X.shape)
     inside = np.arange(150)
     pool = diffuse(mapped, inside)
-    again = DiffusedPool(mapped, inside, pool.of_rows(inside), None)
+    again = DiffusedPool(mapped, inside, pool.of_rows(inside), pool.lengths, None)
     everyone = np.arange(len(X))
     np.testing.assert_array_equal(again.of_rows(everyone), pool.of_rows(everyone))
 

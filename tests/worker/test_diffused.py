@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import select, update
 
-from sampler.diffusion import DiffusedPool
+from models.teachers import column_scaling
+from sampler.diffusion import DiffusedPool, diffuse
 from tests.worker.service import Service, text_of, truth
 from winnow import rounds
 from winnow.db.tables import Item
@@ -84,12 +85,15 @@ def test_a_few_more_items_are_seen_from_the_graph_that_there_is(
     monkeypatch.setattr(diffused, "diffuse", never)
     service.add_rows(project, [{"text": text_of(n)} for n in range(150, 170)])
     service.work()
-    _, grown = load(service, project)
+    matrix, grown = load(service, project)
     assert before is not None
     assert grown is not None
     assert grown.shape[0] == 170
     np.testing.assert_array_equal(grown[:150], before)
     np.testing.assert_allclose(np.linalg.norm(grown[150:].astype(np.float32), axis=1), 1.0, atol=2e-3)
+    made = diffuse(matrix.array[:150], np.arange(150), scaling=column_scaling(matrix.array[:150]))
+    expected = made.of_features(np.asarray(matrix.array[150:]))  # seen from rows as long as they were
+    np.testing.assert_allclose(grown[150:].astype(np.float32), expected, atol=2e-3)
 
 
 def test_a_fifth_more_items_make_a_new_graph(service: Service, project: int) -> None:
