@@ -23,6 +23,7 @@ from sampler.scores import IntArray
 Features = NDArray[np.floating[Any]]
 
 _COLUMNS = 64  # columns are independent of each other: so many at a time bound the memory
+_ROWS = 4_096  # and so are rows
 
 
 class DiffusedPool:
@@ -60,8 +61,8 @@ class DiffusedPool:
         found = nearest_rows(self._features, queries, self.references, k, scaling=self._placing.scaling)
         # A row that is a reference itself never comes here, so there are k neighbours for each.
         near = np.searchsorted(self.references, found.rows)
-        for start in range(0, len(points), 4_096):
-            part = slice(start, start + 4_096)
+        for start in range(0, len(points), _ROWS):
+            part = slice(start, start + _ROWS)
             mean = self.spread[near[part]].mean(axis=1)
             points[part] = RESTART * points[part] + (1 - RESTART) * mean
         return _unit(points)
@@ -99,6 +100,33 @@ def diffuse(features: Features, references: IntArray, *, scaling: Scaling | None
             met = RESTART * columns + (1 - RESTART) * (walk @ met)
         points[:, start : start + _COLUMNS] = met
     return DiffusedPool(features, rows, _unit(points), scaling)
+
+
+def blend(features: Features, diffused: Features, *, scaling: Scaling | None = None) -> NDArray[np.float16]:
+    """Rows half as they are and half as they are diffused: the sum of both, each at length 1, brought to length 1.
+
+    Args:
+        features: Shape ``(n, d)``, float16 or float32, possibly memory-mapped.
+        diffused: Shape ``(n, d)``: the same rows diffused on this scale.
+        scaling: As in `QueryContext`.
+
+    Returns:
+        Shape ``(n, d)``, float16; rows of zeros stay what their diffused form is.
+
+    Raises:
+        InvalidInput: A value is wrong.
+
+    >>> blend(np.float32([[3, 0]]), np.float32([[0, 1]])).tolist()
+    [[0.70703125, 0.70703125]]
+    """
+    placing = Placing(scaling)
+    out = np.empty(features.shape, dtype=np.float16)
+    for start in range(0, len(out), _ROWS):
+        rows = np.arange(start, min(start + _ROWS, len(out)), dtype=np.int64)
+        both = _unit(placing.points(features, rows))
+        both += diffused[start : start + _ROWS]
+        out[rows] = _unit(both)
+    return out
 
 
 def drawn_references(references: IntArray, seed: int = 0) -> IntArray:
