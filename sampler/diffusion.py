@@ -24,6 +24,7 @@ Features = NDArray[np.floating[Any]]
 Lengths = NDArray[np.float32]
 
 _COLUMNS = 64  # columns are independent of each other: so many at a time bound the memory
+_ROWS = 4_096  # and so are rows
 
 
 class DiffusedPool:
@@ -74,11 +75,11 @@ class DiffusedPool:
         found = nearest_rows(self._features, queries, self.references, k, scaling=self._placing.scaling)
         # A row that is a reference itself never comes here, so there are k neighbours for each.
         near = np.searchsorted(self.references, found.rows)
-        for start in range(0, len(points), 4_096):
-            part = slice(start, start + 4_096)
+        for start in range(0, len(points), _ROWS):
+            part = slice(start, start + _ROWS)
             met = np.einsum("ikd,ik->id", self.spread[near[part]], self.lengths[near[part]]) / k
             points[part] = RESTART * points[part] + (1 - RESTART) * met
-        return _unit(points)[0]
+        return _unit(points)
 
 
 def diffuse(features: Features, references: IntArray, *, scaling: Scaling | None = None, seed: int = 0) -> DiffusedPool:
@@ -112,7 +113,35 @@ def diffuse(features: Features, references: IntArray, *, scaling: Scaling | None
         for _ in range(STEPS):
             met = RESTART * columns + (1 - RESTART) * (walk @ met)
         points[:, start : start + _COLUMNS] = met
-    return DiffusedPool(features, rows, *_unit(points), scaling)
+    lengths = _lengths(points)
+    return DiffusedPool(features, rows, _unit(points), lengths, scaling)
+
+
+def blend(features: Features, diffused: Features, *, scaling: Scaling | None = None) -> NDArray[np.float16]:
+    """Rows half as they are and half as they are diffused: the sum of both, each at length 1, brought to length 1.
+
+    Args:
+        features: Shape ``(n, d)``, float16 or float32, possibly memory-mapped.
+        diffused: Shape ``(n, d)``: the same rows diffused on this scale.
+        scaling: As in `QueryContext`.
+
+    Returns:
+        Shape ``(n, d)``, float16; rows of zeros stay what their diffused form is.
+
+    Raises:
+        InvalidInput: A value is wrong.
+
+    >>> blend(np.float32([[3, 0]]), np.float32([[0, 1]])).tolist()
+    [[0.70703125, 0.70703125]]
+    """
+    placing = Placing(scaling)
+    out = np.empty(features.shape, dtype=np.float16)
+    for start in range(0, len(out), _ROWS):
+        rows = np.arange(start, min(start + _ROWS, len(out)), dtype=np.int64)
+        both = _unit(placing.points(features, rows))
+        both += diffused[start : start + _ROWS]
+        out[rows] = _unit(both)
+    return out
 
 
 def drawn_references(references: IntArray, seed: int = 0) -> IntArray:
@@ -134,8 +163,12 @@ def _walk(nearest: IntArray) -> Any:
     return diags_array(1.0 / both.sum(axis=1), dtype=np.float32) @ both
 
 
-def _unit(points: Points) -> tuple[Points, Lengths]:
-    """The points brought to length 1, in place, and how long they were."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", points, points))
+def _unit(points: Points) -> Points:
+    lengths = _lengths(points)
     points /= np.where(lengths > 0, lengths, 1.0)[:, None]
-    return points, lengths
+    return points
+
+
+def _lengths(points: Points) -> Lengths:
+    lengths: Lengths = np.sqrt(np.einsum("ij,ij->i", points, points))
+    return lengths

@@ -65,7 +65,11 @@ def view_choice(view: str, losses: Mapping[str, float], chosen_at: int, views: S
     }
 
 
-_VIEWS = {"raw": "by itself", "diffused": "with its nearest neighbours"}
+_VIEWS = {
+    "raw": "by itself",
+    "blended": "half by itself and half with its nearest neighbours",
+    "diffused": "with its nearest neighbours",
+}
 
 
 def explained(metrics: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 
 from models.teachers import column_scaling
 from sampler.auto_constants import LEAST_ROWS
-from sampler.diffusion import DiffusedPool, diffuse, drawn_references
+from sampler.diffusion import DiffusedPool, blend, diffuse, drawn_references
+from sampler.placing import Scaling
 from winnow import pool
 from winnow.features import FeatureMatrix, Features, FeatureStore
 from worker.base import Runtime
@@ -18,24 +19,29 @@ MOST_ROWS = 200_000
 """In a larger pool the first round would wait for minutes."""
 OUTGROWN = 1.2
 """When the pool has grown by this since the graph was made, a new one is."""
-_FORM = b"with lengths"
-"""Changed with what is kept, so that nothing kept in another form is taken for it."""
+_FORM = "both-and-lengths"
+"""What is kept; changed with it, so that nothing kept in another form is taken for it."""
 
 
-def load_diffused(
+def spread_views(features: Features, diffused: Features, scaling: Scaling | None) -> dict[str, Features]:
+    """The views of rows that their diffused form gives, the one that helps with the fewest labels last."""
+    return {"blended": blend(features, diffused, scaling=scaling), "diffused": diffused}
+
+
+def load_spread(
     runtime: Runtime, store: FeatureStore, project_id: int, matrix: FeatureMatrix, features: Features
-) -> Features | None:
-    """The diffused form of ``features``, whose first rows are the ``matrix`` and whose others come after it.
+) -> dict[str, Features]:
+    """`spread_views` of ``features``, whose first rows are the ``matrix`` and whose others come after it.
 
-    Only items of the pool are anybody's neighbours: never those that something is measured on. None where the pool is
+    Only items of the pool are anybody's neighbours: never those that something is measured on. Empty where the pool is
     too small or too large for it.
     """
     if not LEAST_ROWS <= matrix.covered <= MOST_ROWS:
-        return None
+        return {}
     with runtime.database.read() as session:
         numbers = np.fromiter(pool.pool_numbers(session, project_id, matrix.covered), np.int64)
     if len(numbers) < LEAST_ROWS:
-        return None
+        return {}
     base = _kept(store, project_id, matrix, numbers) or matrix.covered
     array = matrix.array[:base]
     references = numbers[numbers < base]
@@ -46,17 +52,23 @@ def load_diffused(
 
     def make() -> Features:
         made = diffuse(array, references, scaling=scaling)
+        rows = made.of_rows(np.arange(base)).astype(np.float16)
         lengths = np.zeros(behind * dim, dtype=np.float16)
         lengths[: 2 * len(drawn)] = made.lengths.view(np.float16)
-        return np.concatenate([made.of_rows(np.arange(base)).astype(np.float16), lengths.reshape(behind, dim)])
+        return np.concatenate([rows, blend(array, rows, scaling=scaling), lengths.reshape(behind, dim)])
 
-    kept = store.derived(project_id, matrix, _name(base, references), base + behind, make)
-    diffused = kept[:base]
+    kept = store.derived(project_id, matrix, _name(base, references), 2 * base + behind, make)
+    diffused, blended = kept[:base], kept[base : 2 * base]
     if base == len(features):
-        return diffused
-    lengths = kept[base:].reshape(-1)[: 2 * len(drawn)].view(np.float32)
+        return {"blended": blended, "diffused": diffused}
+    lengths = kept[2 * base :].reshape(-1)[: 2 * len(drawn)].view(np.float32)
     grown = DiffusedPool(features, drawn, diffused[drawn].astype(np.float32), lengths, scaling)
-    return np.concatenate([diffused, grown.of_rows(np.arange(base, len(features))).astype(np.float16)])
+    further = grown.of_rows(np.arange(base, len(features))).astype(np.float16)
+    more = spread_views(features[base:], further, scaling)
+    return {
+        "blended": np.concatenate([blended, more["blended"]]),
+        "diffused": np.concatenate([diffused, more["diffused"]]),
+    }
 
 
 def _kept(store: FeatureStore, project_id: int, matrix: FeatureMatrix, numbers: IntArray) -> int | None:
@@ -69,4 +81,4 @@ def _kept(store: FeatureStore, project_id: int, matrix: FeatureMatrix, numbers: 
 
 
 def _name(base: int, references: IntArray) -> str:
-    return f"{base}-{hashlib.sha256(_FORM + references.tobytes()).hexdigest()[:16]}"
+    return f"{base}-{hashlib.sha256(references.tobytes()).hexdigest()[:16]}-{_FORM}"

@@ -42,8 +42,8 @@ class RoundData:
         holdout_y: Shape ``(h,)``: their class indices.
         holdout_is_test: Whether they are the project's own test set.
         pending_rows: Rows in somebody's hands.
-        diffused: Shape ``(n, d)``: the rows as they are after they have spread over the graph of neighbours
-            (`sampler.diffusion`), in which no measured row is anybody's neighbour; None to do without.
+        spread: The rows after they have spread over the graph of neighbours (`sampler.diffusion`), in which no measured
+            row is anybody's neighbour: further views by name, each ``(n, d)``; empty to do without.
         groups: Shape ``(n,)``: a number in 0 … n - 1 that near-duplicates share and others do not; None where none are
             known.
     """
@@ -60,13 +60,13 @@ class RoundData:
     holdout_y: IntArray = field(default_factory=_no_rows)
     holdout_is_test: bool = False
     pending_rows: IntArray = field(default_factory=_no_rows)
-    diffused: NDArray[np.floating[Any]] | None = None
+    spread: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     groups: IntArray | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:
         """The rows as a teacher may see them; the last one is for when there is nothing to choose by."""
-        return {"raw": self.features} | ({} if self.diffused is None else {"diffused": self.diffused})
+        return {"raw": self.features, **self.spread}
 
     @property
     def n_classes(self) -> int:

@@ -27,7 +27,7 @@ from winnow.label_rows import TrainingLabels, standing_for_training
 from winnow.projects import class_names
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
-from worker.diffused import load_diffused
+from worker.diffused import load_spread
 from worker.project_encoder import encoder_that_is_done, project_encoder
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
@@ -168,7 +168,7 @@ def load_data(
             return pool.raw_items(session, project.id, rows.numbers(wanted).tolist())
 
     # While the pool is being encoded its graph would be out of date with each round.
-    diffused = None if done is None else load_diffused(runtime, store, project.id, matrix, features)
+    spread = {} if done is None else load_spread(runtime, store, project.id, matrix, features)
     mechanisms = np.array([labels.mechanisms[place] == "exploration" for place in training], bool)
     data = RoundData(
         task=project.task,
@@ -183,7 +183,7 @@ def load_data(
         holdout_y=labels.classes[measured],
         holdout_is_test=is_test,
         pending_rows=snapshot.pending[snapshot.pending < matrix.covered],
-        diffused=diffused,
+        spread=spread,
         groups=_groups(runtime, project.id, rows, len(features)),
     )
     return data, rows, used_encoder

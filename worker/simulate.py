@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,8 +172,8 @@ class Bench:
     test_features: NDArray[np.floating[Any]]
     test_items: Sequence[RawItem]
     test_y: IntArray
-    diffused: NDArray[np.floating[Any]] | None
-    test_diffused: NDArray[np.floating[Any]] | None
+    spread: Mapping[str, NDArray[np.floating[Any]]]
+    test_spread: Mapping[str, NDArray[np.floating[Any]]]
     groups: IntArray
 
     @classmethod
@@ -212,7 +212,7 @@ class Bench:
             encoder, features, test_features = options.encoder, *encoded
         else:
             encoder, features, test_features = _encoded(pool, test, options.encoder, progress or _quiet)
-        diffused, test_diffused = _diffused(features, test_features)
+        spread, test_spread = _spread(features, test_features)
         return cls(
             task=pool.task,
             encoder=encoder,
@@ -223,14 +223,14 @@ class Bench:
             test_features=test_features,
             test_items=list(test.items),
             test_y=np.array([index[label] for label in test.labels], dtype=np.int64),
-            diffused=diffused,
-            test_diffused=test_diffused,
+            spread=spread,
+            test_spread=test_spread,
             groups=_groups(pool.items),
         )
 
     def without_diffusion(self) -> Bench:
         """The same with the features as they are."""
-        return replace(self, diffused=None, test_diffused=None)
+        return replace(self, spread={}, test_spread={})
 
     @property
     def n_classes(self) -> int:
@@ -266,15 +266,13 @@ class Bench:
             y=answers,
             exploration=np.full(len(bought), drawn_uniformly),
             candidate_rows=np.setdiff1d(np.arange(len(self.y), dtype=np.int64), bought),
-            diffused=self.diffused,
+            spread=self.spread,
             groups=self.groups,
         )
 
     def test_probabilities(self, teacher: LogisticTeacher) -> NDArray[np.floating[Any]]:
         """What a teacher thinks of the test rows, in its view of them."""
-        if self.test_diffused is not None and teacher.view != "raw":
-            return teacher.predict_proba(self.test_diffused)
-        return teacher.predict_proba(self.test_features)
+        return teacher.predict_proba(self.test_spread.get(teacher.view, self.test_features))
 
 
 def run_seed(bench: Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
@@ -392,19 +390,24 @@ def _encoded(
     return encoder.name, features[: len(texts)], features[len(texts) :]
 
 
-def _diffused(
+def _spread(
     features: NDArray[np.floating[Any]], test_features: NDArray[np.floating[Any]]
-) -> tuple[NDArray[np.floating[Any]] | None, NDArray[np.floating[Any]] | None]:
-    """Both files as they are after the pool has spread over its graph; test rows are nobody's neighbours."""
+) -> tuple[dict[str, NDArray[np.floating[Any]]], dict[str, NDArray[np.floating[Any]]]]:
+    """Views of both files after the pool has spread over its graph; test rows are nobody's neighbours."""
     from models.teachers import column_scaling
     from sampler.auto_constants import LEAST_ROWS
     from sampler.diffusion import diffuse
+    from worker.diffused import spread_views
 
     if len(features) < LEAST_ROWS:
-        return None, None
+        return {}, {}
     rows = np.arange(len(features), dtype=np.int64)
-    pool = diffuse(features, rows, scaling=column_scaling(features))
-    return pool.of_rows(rows).astype(np.float16), pool.of_features(test_features).astype(np.float16)
+    scaling = column_scaling(features)
+    pool = diffuse(features, rows, scaling=scaling)
+    return (
+        spread_views(features, pool.of_rows(rows).astype(np.float16), scaling),
+        spread_views(test_features, pool.of_features(test_features).astype(np.float16), scaling),
+    )
 
 
 def _groups(items: Sequence[RawItem] | NDArray[np.float32]) -> IntArray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sampler import diffusion
-from sampler.diffusion import RESTART, STEPS, DiffusedPool, diffuse, drawn_references
+from sampler.diffusion import RESTART, STEPS, DiffusedPool, blend, diffuse, drawn_references
 from sampler.errors import InvalidInput
 from sampler.neighbours import nearest_rows
 
@@ -136,6 +136,24 @@ def test_taking_it_up_again_gives_the_same(tmp_path: Path) -> None:
     again = DiffusedPool(mapped, inside, pool.of_rows(inside), pool.lengths, None)
     everyone = np.arange(len(X))
     np.testing.assert_array_equal(again.of_rows(everyone), pool.of_rows(everyone))
+
+
+def test_a_blend_is_half_the_row_and_half_its_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, _ = clumps()
+    scaling = (np.full(12, 3.0), np.full(12, 5.0))
+    diffused = diffuse(X, np.arange(len(X))).of_rows(np.arange(len(X)))
+    whole = blend(X * 5 + 3, diffused, scaling=scaling)
+    expected = X / np.linalg.norm(X, axis=1, keepdims=True) + diffused
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(whole.astype(np.float32), expected, atol=1e-3)
+    monkeypatch.setattr(diffusion, "_ROWS", 7)
+    np.testing.assert_array_equal(blend(X * 5 + 3, diffused, scaling=scaling), whole)
+
+
+def test_a_row_of_zeros_is_its_surroundings_alone() -> None:
+    assert blend(np.zeros((1, 2), np.float32), np.float32([[0, 1]])).tolist() == [[0.0, 1.0]]
+    assert blend(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32)).tolist() == [[0.0, 0.0]]
+    assert blend(np.empty((0, 2), np.float32), np.empty((0, 2), np.float32)).shape == (0, 2)
 
 
 def test_features_that_are_nan_are_refused() -> None:

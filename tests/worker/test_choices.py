@@ -22,6 +22,14 @@ def test_the_view_of_the_smaller_loss_says_both_losses() -> None:
     }
 
 
+def test_a_view_is_set_beside_all_others() -> None:
+    losses = {"raw": 0.4, "blended": 0.3, "diffused": 0.35}
+    assert view_choice("blended", losses, 60, tuple(losses))["view_why"] == (
+        "cross-validated log-loss over 60 labels is 0.300 so and 0.400 by itself, 0.350 with its nearest neighbours "
+        "(less is better)"
+    )
+
+
 @pytest.mark.parametrize(
     ("losses", "views", "why"),
     [

@@ -16,9 +16,9 @@ from winnow import rounds
 from winnow.db.tables import Item
 from winnow.features import FeatureMatrix, FeatureStore
 from worker import diffused
-from worker.diffused import load_diffused
+from worker.diffused import load_spread
 
-Loaded = tuple[FeatureMatrix, NDArray[np.floating] | None]
+Loaded = tuple[FeatureMatrix, dict[str, NDArray[np.floating]]]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def project(service: Service) -> int:
 def load(service: Service, project: int) -> Loaded:
     store = FeatureStore(service.database, service.storage, service.settings)
     matrix = store.matrix(project)
-    return matrix, load_diffused(service.runtime(), store, project, matrix, matrix.array)
+    return matrix, load_spread(service.runtime(), store, project, matrix, matrix.array)
 
 
 def in_pool(service: Service, project: int) -> list[int]:
@@ -60,10 +60,14 @@ def test_it_is_made_of_the_pool_and_of_no_measured_item(
 
     monkeypatch.setattr(diffused, "diffuse", spied)
     shutil.rmtree(service.settings.cache_folder / "features" / "derived")  # what the first round made
-    _, rows = load(service, project)
-    assert rows is not None
-    assert rows.shape[0] == 180
-    np.testing.assert_allclose(np.linalg.norm(rows.astype(np.float32), axis=1), 1.0, atol=2e-3)
+    matrix, views = load(service, project)
+    assert list(views) == ["blended", "diffused"]
+    for rows in views.values():
+        assert rows.shape[0] == 180
+        np.testing.assert_allclose(np.linalg.norm(rows.astype(np.float32), axis=1), 1.0, atol=2e-3)
+    halves = matrix.array.astype(np.float32) + views["diffused"]
+    halves /= np.linalg.norm(halves, axis=1, keepdims=True)
+    np.testing.assert_allclose(views["blended"].astype(np.float32), halves, atol=2e-3)
     assert graphs == [in_pool(service, project)] == [list(range(150))]
 
 
@@ -71,9 +75,9 @@ def test_it_is_computed_once(service: Service, project: int, monkeypatch: pytest
     _, first = load(service, project)
     monkeypatch.setattr(diffused, "diffuse", never)
     _, second = load(service, project)
-    assert first is not None
-    assert second is not None
-    np.testing.assert_array_equal(first, second)
+    assert set(first) == set(second) == {"blended", "diffused"}
+    for name, rows in first.items():
+        np.testing.assert_array_equal(rows, second[name])
 
 
 def test_a_few_more_items_are_seen_from_the_graph_that_there_is(
@@ -86,14 +90,14 @@ def test_a_few_more_items_are_seen_from_the_graph_that_there_is(
     service.add_rows(project, [{"text": text_of(n)} for n in range(150, 170)])
     service.work()
     matrix, grown = load(service, project)
-    assert before is not None
-    assert grown is not None
-    assert grown.shape[0] == 170
-    np.testing.assert_array_equal(grown[:150], before)
-    np.testing.assert_allclose(np.linalg.norm(grown[150:].astype(np.float32), axis=1), 1.0, atol=2e-3)
+    assert set(before) == set(grown) == {"blended", "diffused"}
+    for name, rows in grown.items():
+        assert rows.shape[0] == 170
+        np.testing.assert_array_equal(rows[:150], before[name])
+        np.testing.assert_allclose(np.linalg.norm(rows[150:].astype(np.float32), axis=1), 1.0, atol=2e-3)
     made = diffuse(matrix.array[:150], np.arange(150), scaling=column_scaling(matrix.array[:150]))
-    expected = made.of_features(np.asarray(matrix.array[150:]))  # seen from rows as long as they were
-    np.testing.assert_allclose(grown[150:].astype(np.float32), expected, atol=2e-3)
+    expected = made.of_features(np.asarray(matrix.array[150:]))  # seen from rows as long as the walk left them
+    np.testing.assert_allclose(grown["diffused"][150:].astype(np.float32), expected, atol=2e-3)
 
 
 def test_a_fifth_more_items_make_a_new_graph(service: Service, project: int) -> None:
@@ -123,10 +127,10 @@ def test_pools_that_are_too_small_or_too_large_do_without(
     service: Service, project: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diffused, "MOST_ROWS", 149)
-    assert load(service, project)[1] is None
+    assert load(service, project)[1] == {}
     small = service.make_project(60)
     service.work()
-    assert load(service, small)[1] is None
+    assert load(service, small)[1] == {}
 
 
 def test_a_round_says_which_features_its_teacher_saw(service: Service, project: int) -> None:
@@ -135,5 +139,5 @@ def test_a_round_says_which_features_its_teacher_saw(service: Service, project: 
     with service.database.read() as session:
         metrics = rounds.get_round(session, project, 1).metrics
     losses = metrics["view_losses"]
-    assert set(losses) == {"raw", "diffused"}
+    assert set(losses) == {"raw", "blended", "diffused"}
     assert losses[metrics["teacher_view"]] == min(losses.values())

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.teachers import LogisticTeacher
 from sampler.errors import UnknownStrategy
 from sampler.peers import MODAL
 from sampler.strategies import strategy_names
 from winnow.errors import Invalid
 from worker.dataset import Dataset
-from worker.simulate import SimulateOptions, simulate
+from worker.simulate import Bench, SimulateOptions, simulate
 
 FAST = SimulateOptions(batch=8, budget=32, seeds=2, student="none")
 
@@ -229,6 +230,19 @@ def test_the_baseline_sees_diffused_features_only_where_they_are_asked_for() -> 
     assert same["area_under_curve"] == {"strategy": strategy, "baseline": strategy}
     assert strategy > raw["area_under_curve"]["baseline"] + 0.03
     assert raw["full_pool_accuracy"] == same["full_pool_accuracy"]
+
+
+@pytest.mark.parametrize("view", ["raw", "blended", "diffused"])
+def test_test_rows_are_seen_as_the_teacher_saw_the_pool(view: str) -> None:
+    bench = Bench.of(clumps(300, 0), clumps(200, 1), FAST)
+    features = {"raw": bench.features, **bench.spread}[view]
+    rows = np.arange(0, 300, 3)
+    teacher = LogisticTeacher.fit_views(
+        {view: features}, rows, bench.y[rows], bench.n_classes, rng=np.random.default_rng(0)
+    )
+    seen_as = {"raw": bench.test_features, **bench.test_spread}[view]
+    np.testing.assert_array_equal(bench.test_probabilities(teacher), teacher.predict_proba(seen_as))
+    assert bench.scores(bench.test_probabilities(teacher))[0] > 0.8
 
 
 @pytest.fixture(scope="module")
