@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from sampler.diversity import Points, kmeans, nearest_distances, square_distances
 from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray
+from sampler.symmetric import Symmetric
 
 Kernel = NDArray[np.float32]
 
-_STALE_AT_ONCE = 32
 _ROUNDS = 4  # how often all may be covered once more; what is left then is as good as any other
 _NOTHING = 1e-7  # of the largest first gain: what rounding leaves of no gain
-_CHUNK_ROWS = 512
+_CHUNK_ROWS = 64
+_STALE_AT_ONCE = 32
 _TINY = 1e-12
 PURE = 0.95
 """The share of balls that must hold one group only; what Yehuda et al. 2022 use."""
@@ -28,7 +29,7 @@ def gaussian(square: Kernel, bandwidth: float) -> Kernel:
 
 
 def greedy_cover(
-    kernel: Kernel, weights: FloatArray, covered: Kernel, size: int
+    kernel: Symmetric | Kernel, weights: FloatArray, covered: Kernel, size: int
 ) -> tuple[IntArray, FloatArray, NDArray[np.bool_]]:
     """Pick, again and again, the point that adds most to the weighted coverage (Bae, Noh & Sutherland 2024).
 
@@ -38,7 +39,7 @@ def greedy_cover(
     more, so that what follows covers it a second time.
 
     Args:
-        kernel: Shape ``(m, n)``: similarity in [0, 1] of what may be picked to what is to be covered.
+        kernel: Shape ``(n, n)``, symmetric: similarity in [0, 1] of the points.
         weights: Shape ``(n,)``, ≥ 0.
         covered: Shape ``(n,)``: the largest similarity to what is covered already; 0 where nothing is.
         size: How many to pick.
@@ -55,79 +56,116 @@ def greedy_cover(
     >>> picks.tolist(), gains.tolist()
     ([0, 2], [2.0, 1.0])
     """
-    m, n = kernel.shape
-    if weights.shape != (n,) or covered.shape != (n,):
-        raise InvalidInput("weights", f"shapes {weights.shape}, {covered.shape} do not go with a kernel {kernel.shape}")
-    size = min(size, m)
-    w = weights.astype(np.float32)
-    state = _Cover(kernel, w, covered.astype(np.float32))
-    picks: list[int] = []
+    n = len(kernel)
+    shape = (n, n) if isinstance(kernel, Symmetric) else kernel.shape
+    if shape != (n, n) or weights.shape != (n,) or covered.shape != (n,):
+        raise InvalidInput("weights", f"shapes {weights.shape}, {covered.shape} do not go with a kernel {shape}")
+    whole = kernel if isinstance(kernel, Symmetric) else Symmetric.of(kernel)
+    size = min(size, n)
+    state = _Cover(whole, weights.astype(np.float64), covered.astype(np.float32))
     gains: list[float] = []
     first: list[bool] = []
     rounds = 1
-    while len(picks) < size:
+    while len(gains) < size:
         position, gain = state.best()
         if gain <= state.nothing:
             if rounds == _ROUNDS:
                 break
             rounds += 1
-            state.restart(np.array(picks, dtype=np.int64))
+            state.restart()
             position, gain = state.best()
             if gain <= state.nothing:
                 break
-        picks.append(position)
         gains.append(gain)
         first.append(rounds == 1)
         state.take(position)
-    return np.array(picks, dtype=np.int64), np.array(gains, dtype=np.float64), np.array(first, dtype=bool)
+    return np.array(state.picks, dtype=np.int64), np.array(gains, dtype=np.float64), np.array(first, dtype=bool)
 
 
 class _Cover:
-    """Coverage so far, and for each point a bound on what it would add."""
+    """Coverage so far, and for each point a bound on what it would add to it, in double precision.
 
-    def __init__(self, kernel: Kernel, weights: NDArray[np.float32], covered: NDArray[np.float32]):
+    A bound has two parts. What a point adds left of its own stripe lies in the rows of earlier points; a pick comes
+    nearer than all before it to few of them, and takes from the bounds at once what those few lose. What it adds from
+    its stripe on lies in its own row, and is summed up anew when the point is on top.
+    """
+
+    def __init__(self, kernel: Symmetric, weights: NDArray[np.float64], covered: Kernel):
+        n = len(kernel)
+        self._stripes = [(start, start + len(stripe), stripe) for start, stripe in kernel.placed()]
         self._kernel = kernel
         self._weights = weights
         self._covered = covered
-        self._taken = 0
-        self._bound = np.empty(len(kernel))
-        self._fresh = np.zeros(len(kernel), dtype=np.int64)
-        self._all(np.empty(0, dtype=np.int64))
+        self._left, self._own = np.zeros(n), np.zeros(n)
+        self._fresh = np.zeros(n, dtype=np.int64)  # how many of the picks the second part knows of
+        self.picks: list[int] = []
         # Against the most that any point could add: what is covered already must not make noise look like a gain.
-        self.nothing = _NOTHING * float(weights.sum(dtype=np.float64))
+        self.nothing = _NOTHING * float(weights.sum())
+        self._all()
 
-    def _all(self, picked: IntArray) -> None:
-        for start in range(0, len(self._kernel), _CHUNK_ROWS):
-            rows = slice(start, start + _CHUNK_ROWS)
-            gains = self._kernel[rows] - self._covered
-            self._bound[rows] = np.maximum(gains, 0.0, out=gains) @ self._weights
-        self._bound[picked] = -1.0
-        self._fresh[:] = self._taken
+    def _all(self) -> None:
+        self._left[:] = 0.0
+        for start, stop, stripe in self._stripes:
+            for first in range(start, stop, _CHUNK_ROWS):
+                rows = slice(first, min(stop, first + _CHUNK_ROWS))
+                part = stripe[first - start : rows.stop - start]
+                self._own[rows] = self._added(part, start)
+                added = np.maximum(part[:, stop - start :] - self._covered[rows, None], 0.0)
+                self._left[stop:] += self._weights[rows] @ added.astype(np.float64)
+        self._left[self.picks] = -np.inf
+        self._bound = self._left + self._own
+        self._fresh[:] = len(self.picks)
+
+    def _added(self, rows: Kernel, start: int) -> NDArray[np.float64]:
+        """What rows of the stripe that begins at ``start`` add to the coverage of the points from there on."""
+        added = rows - self._covered[start:]
+        np.maximum(added, 0.0, out=added)
+        sums: NDArray[np.float64] = added.astype(np.float64) @ self._weights[start:]
+        return sums
 
     def best(self) -> tuple[int, float]:
         """The point that adds most, and how much."""
         while True:
             top = int(np.argmax(self._bound))
-            if self._fresh[top] == self._taken:
+            if self._fresh[top] == len(self.picks):
                 return top, float(self._bound[top])
-            k = min(_STALE_AT_ONCE, len(self._bound))
-            stale = np.argpartition(-self._bound, k - 1)[:k] if k < len(self._bound) else np.arange(k)
-            stale = stale[(self._fresh[stale] < self._taken) & (self._bound[stale] >= 0.0)]
-            if self._fresh[top] < self._taken and top not in stale:
-                stale = np.append(stale, top)
-            self._bound[stale] = np.maximum(self._kernel[stale] - self._covered, 0.0) @ self._weights
-            self._fresh[stale] = self._taken
+            self._refresh(top)
+
+    def _refresh(self, top: int) -> None:
+        """Bring ``top`` and the others of its stripe with the largest bounds up to date."""
+        start, stop, stripe = next(s for s in self._stripes if top < s[1])
+        bounds = self._bound[start:stop]
+        k = min(_STALE_AT_ONCE, len(bounds))
+        stale = start + np.argpartition(-bounds, k - 1)[:k]
+        stale = stale[(self._fresh[stale] < len(self.picks)) & np.isfinite(self._bound[stale])]
+        if top not in stale:
+            stale = np.append(stale, top)
+        self._own[stale] = self._added(stripe[stale - start], start)
+        self._bound[stale] = self._left[stale] + self._own[stale]
+        self._fresh[stale] = len(self.picks)
 
     def take(self, position: int) -> None:
         """Count a point as covered."""
-        np.maximum(self._covered, self._kernel[position], out=self._covered)
-        self._bound[position] = -1.0
-        self._taken += 1
+        row = self._kernel.row(position)
+        nearer = np.flatnonzero(row > self._covered)
+        for start, stop, stripe in self._stripes[:-1]:
+            first, last = np.searchsorted(nearer, [start, stop])
+            for begin in range(first, last, _CHUNK_ROWS):
+                changed = nearer[begin : min(last, begin + _CHUNK_ROWS)]
+                lost = np.minimum(stripe[changed - start, stop - start :], row[changed, None])
+                lost -= self._covered[changed, None]
+                np.maximum(lost, 0.0, out=lost)
+                less = self._weights[changed] @ lost.astype(np.float64)
+                self._left[stop:] -= less
+                self._bound[stop:] -= less
+        np.maximum(self._covered, row, out=self._covered)
+        self._left[position] = self._bound[position] = -np.inf
+        self.picks.append(position)
 
-    def restart(self, picked: IntArray) -> None:
+    def restart(self) -> None:
         """Forget what is covered, but not what was picked."""
         self._covered = np.zeros_like(self._covered)
-        self._all(picked)
+        self._all()
 
 
 def coverage_of(points: Points, covered: Points, bandwidth: float) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
-"""Spreading a batch out: k-means representatives and greedy k-center (core-set), for what is already covered too."""
+"""Distances between points, and k-means."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from sampler.scores import FloatArray, IntArray
 Points = NDArray[np.float32]
 
 _CHUNK_ROWS = 4_096
+_HALF_ROWS = 512
 _CHUNK_DISTANCES = 262_144  # 1 MB: what is done to them one after the other stays within the cache of one core
-_STALE_AT_ONCE = 32
 _LLOYD_STEPS = 8
 _START_POINTS = 1_000
 _LARGEST_LLOYD = 8_000_000
@@ -37,17 +38,39 @@ def gather(features: NDArray[np.floating], rows: IntArray) -> Points:
         InvalidInput: A feature is NaN or infinite.
     """
     points = np.empty((len(rows), features.shape[1]), dtype=np.float32)
+    if features.dtype == np.float16:
+        for part, chunk in _half_chunks(features, rows):
+            widen(chunk, points[part])
+        return points
     for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = np.asarray(features[rows[start : start + _CHUNK_ROWS]])
-        if chunk.dtype == np.float16 and not all_finite(chunk):
-            _refuse(chunk, rows[start:])
-        widen(chunk, points[start : start + _CHUNK_ROWS])
+        points[start : start + _CHUNK_ROWS] = features[rows[start : start + _CHUNK_ROWS]]
     # The sum is NaN or infinite when a value is; it costs no array of booleans. An overflow is settled by looking.
     with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = features.dtype != np.float16 and not np.isfinite(points.sum(dtype=np.float64))
+        suspicious = not np.isfinite(points.sum(dtype=np.float64))
     if suspicious and not np.isfinite(points).all():
         _refuse(points, rows)
     return points
+
+
+def gather_half(features: NDArray[np.float16], rows: IntArray) -> NDArray[np.float16]:
+    """The same as they are stored, shape ``(k, d)``: half the memory, for what widens a stretch at a time.
+
+    Raises:
+        InvalidInput: A feature is NaN or infinite.
+    """
+    points = np.empty((len(rows), features.shape[1]), dtype=np.float16)
+    for part, chunk in _half_chunks(features, rows):
+        points[part] = chunk
+    return points
+
+
+def _half_chunks(features: NDArray[np.float16], rows: IntArray) -> Iterator[tuple[slice, NDArray[np.float16]]]:
+    for start in range(0, len(rows), _HALF_ROWS):
+        part = slice(start, min(len(rows), start + _HALF_ROWS))
+        chunk = np.asarray(features[rows[part]])
+        if not all_finite(chunk):
+            _refuse(chunk, rows[part])
+        yield part, chunk
 
 
 def _refuse(points: NDArray[np.floating], rows: IntArray) -> None:
@@ -158,57 +181,3 @@ def spread_starts(points: Points, k: int, weights: FloatArray, seed: int) -> Int
         best = int(np.argmin(potentials))
         potential, nearest, chosen[done] = float(potentials[best]), closer[best], drawn[best]
     return chosen
-
-
-def k_center(points: Points, covered: Points, size: int) -> tuple[IntArray, FloatArray]:
-    """Greedy k-center (Sener & Savarese 2018): again and again the point farthest from all that is covered.
-
-    Lazy: a distance only shrinks as picks come, so an old one is a bound, and only the points whose bound is on top
-    are brought up to date. The picks are those of the plain algorithm.
-
-    Args:
-        points: Shape ``(n, d)``: what may be picked.
-        covered: Shape ``(c, d)``: what counts as picked already. With none, the point nearest to the mean is first.
-        size: How many to pick; all where there are fewer.
-
-    Returns:
-        Positions, shape ``(min(size, n),)``, and each pick's distance (not squared) to what was covered before it.
-    """
-    n, size = len(points), min(size, len(points))
-    picks = np.empty(size, dtype=np.int64)
-    radii = np.zeros(size)
-    if size == 0:
-        return picks, radii
-    bound = nearest_distances(points, covered)
-    fresh = np.zeros(n, dtype=np.int64)  # how many of the picks the bound knows of
-    done = 0
-    if len(covered) == 0:
-        to_mean = square_distances(points, points.mean(axis=0, keepdims=True))[:, 0]
-        picks[0] = int(np.argmin(to_mean))
-        radii[0] = float(np.sqrt(to_mean[picks[0]]))
-        bound[picks[0]] = -1.0
-        done = 1
-    while done < size:
-        top = int(np.argmax(bound))
-        if fresh[top] == done:
-            radii[done] = float(np.sqrt(max(float(bound[top]), 0.0)))
-            picks[done] = top
-            bound[top] = -1.0  # below every distance: never picked again
-            done += 1
-        else:
-            _refresh(points, picks[:done], bound, fresh, top)
-    return picks, radii
-
-
-def _refresh(points: Points, picks: IntArray, bound: NDArray[np.float32], fresh: IntArray, top: int) -> None:
-    """Bring ``top`` and the others with the largest bounds up to date."""
-    if len(picks) > 1 and len(bound) > _STALE_AT_ONCE:
-        stale = np.argpartition(-bound, _STALE_AT_ONCE)[:_STALE_AT_ONCE]
-        stale = np.append(stale[stale != top], top)
-    else:
-        stale = np.arange(len(bound))
-    stale = stale[(fresh[stale] < len(picks)) & (bound[stale] >= 0.0)]
-    since = int(fresh[stale].min())
-    distances = nearest_distances(points[stale], points[picks[since:]])
-    bound[stale] = np.minimum(bound[stale], distances)
-    fresh[stale] = len(picks)

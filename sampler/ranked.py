@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sampler.diversity import Points, nearest_distances, square_distances
+from sampler.diversity import Points, square_distances
+from sampler.kcenter import Front, Nearest
 from sampler.scores import FloatArray, IntArray
 
-_STALE_AT_ONCE = 32
+_ROUNDING = 1e-9  # of bounds near 1, many times over
 _MOST_AVERAGED = 2_048  # the mean distance to this many tells the middle of a pool as well as that to all
 
 
@@ -45,55 +46,46 @@ def ranked_batch(
     """
     n, size = len(points), min(size, len(points))
     pool, labeled = n if n_pool is None else n_pool, len(covered) if n_labeled is None else n_labeled
-    picks, values = np.empty(size, dtype=np.int64), np.zeros(size)
-    unlike = _unlike(points, covered) if len(covered) else np.ones(n)
-    fresh = np.zeros(n, dtype=np.int64)  # how many of the picks it knows of
+    total = max(pool + labeled, 1)
+    nearest, front = Nearest(points, covered), Front(n)
+    values = np.zeros(size)
+    unlike = _unlike(nearest.square)
     free = np.zeros(n)
 
-    def bounds(done: int, rows: IntArray | slice) -> FloatArray:
-        share = (pool - done) / max(pool + labeled, 1)
+    def bounds(rows: IntArray | slice) -> FloatArray:
+        share = (pool - len(nearest.picks)) / total
         bound: FloatArray = share * unlike[rows] + (1.0 - share) * scores[rows] + free[rows]
         return bound
 
-    def refresh(done: int, rows: IntArray) -> None:
-        since = int(fresh[rows].min())
-        unlike[rows] = np.minimum(unlike[rows], _unlike(points[rows], points[picks[since:done]]))
-        fresh[rows] = done
+    def refresh(rows: IntArray) -> None:
+        nearest.refresh(rows)
+        unlike[rows] = _unlike(nearest.square[rows])
 
-    done = 0
+    def take(position: int, value: float) -> None:
+        values[len(nearest.picks)] = value
+        free[position] = -np.inf
+        nearest.take(position)
+
     if len(covered) == 0 and size:
-        picks[0], values[0] = _middle(points), 1.0
-        free[picks[0]] = -np.inf
-        done = 1
-    while done < size:
-        bound = bounds(done, slice(None))
-        top = int(np.argmax(bound))
-        while fresh[top] < done:
-            stale = _stale(bound, fresh, done, top)
-            refresh(done, stale)
-            bound[stale] = bounds(done, stale)
-            top = int(np.argmax(bound))
-        picks[done], values[done] = top, bound[top]
-        free[top] = -np.inf
-        done += 1
-    if afterwards and 0 < done < n:
-        refresh(done, np.arange(n))
-    return picks, values, bounds(done, slice(None))
+        take(_middle(points), 1.0)
+    while len(nearest.picks) < size:
+        # One pick less to come moves this much weight from distance to uncertainty; neither is larger than 1.
+        top = front.top(bounds, rise=1.0 / total + _ROUNDING)
+        while not nearest.is_exact(top):
+            refresh(front.stale(bounds, top))
+            top = front.top(bounds)
+        take(top, float(bounds(np.array([top]))[0]))
+    if afterwards and 0 < len(nearest.picks) < n:
+        refresh(np.arange(n))
+    return np.array(nearest.picks, dtype=np.int64), values, bounds(slice(None))
 
 
-def _unlike(points: Points, others: Points) -> FloatArray:
-    """One minus the similarity to the nearest of the others: shape ``(n,)``, in [0, 1)."""
-    distances = np.sqrt(nearest_distances(points, others)).astype(np.float64)
-    unlike: FloatArray = distances / (1.0 + distances)
+def _unlike(square: NDArray[np.float32]) -> FloatArray:
+    """One minus the similarity to the nearest of the others, by their squared distances: in [0, 1], 1 for none."""
+    distances = np.sqrt(square).astype(np.float64)
+    unlike = np.ones(len(square))
+    np.divide(distances, 1.0 + distances, out=unlike, where=np.isfinite(distances))
     return unlike
-
-
-def _stale(bound: FloatArray, fresh: IntArray, done: int, top: int) -> IntArray:
-    """Those with the largest bounds that do not know of all picks."""
-    k = min(_STALE_AT_ONCE, len(bound))
-    largest: NDArray[np.int64] = np.argpartition(-bound, k - 1)[:k]
-    stale = largest[(fresh[largest] < done) & np.isfinite(bound[largest])]
-    return stale if top in stale else np.append(stale, top)
 
 
 def _middle(points: Points) -> int:

@@ -13,7 +13,7 @@ from sampler.strategies.spread import completed, head_of
 from sampler.subsample import priority_sample
 
 SAMPLE_ROWS = 32_768
-"""What is drawn from where there are more candidates: 50 MB of features; their weights stand for the others."""
+"""What is drawn from where there are more candidates: 25 MB of float16 features; their weights stand for the others."""
 _CHUNK_ROWS = 16_384
 
 
@@ -24,7 +24,7 @@ def rank_badge(ctx: QueryContext, size: int, seed: int) -> Ranking:
     positions, weights = priority_sample(lengths, ctx.candidates, SAMPLE_ROWS, seed)
     weights *= ctx.sizes[positions]
     known = None if ctx.probabilities is None else ctx.probabilities[positions]
-    gradients = Gradients(_residuals(known, len(positions)), ctx.points(ctx.candidates[positions]))
+    gradients = Gradients(_residuals(known, len(positions)), ctx.compact_points(ctx.candidates[positions]))
     picks, distances = spread_gradients(gradients, weights, _pending(ctx, seed), size, np.random.default_rng(seed))
     return completed(ctx, [positions[picks]], [np.sqrt(distances)], [reasons.OTHER_LESSON] * len(picks), size, seed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sampler import reasons
-from sampler.diversity import k_center
+from sampler.kcenter import k_center
 from sampler.query import QueryContext, Ranking
 from sampler.strategies.registry import strategy
 from sampler.strategies.spread import completed, covered_points, diverse_rows, sample

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sampler import reasons
 from sampler.auto_constants import COVER_ROWS, SPREAD
 from sampler.coverage import coverage_of, gaussian, greedy_cover
-from sampler.diversity import square_distances
 from sampler.query import QueryContext, Ranking
 from sampler.scores import FloatArray, IntArray
 from sampler.strategies.registry import strategy
 from sampler.strategies.spread import completed, covered_points, sample
+from sampler.symmetric import Symmetric
 
 _MEDIAN_ROWS = 256
 
@@ -27,14 +29,14 @@ def rank_herding(ctx: QueryContext, size: int, seed: int) -> Ranking:
 def herd(ctx: QueryContext, positions: IntArray, weights: FloatArray, size: int, seed: int, why: str) -> Ranking:
     """Rank these candidates by what they add to the coverage of all of them, weighted."""
     points, covered = ctx.points(ctx.candidates[positions]), covered_points(ctx, seed)
-    square = square_distances(points, points)
-    width = bandwidth(square)
-    kernel = gaussian(square, width)
+    square = Symmetric.square_distances(points)
+    width = bandwidth(square.stripes[0])
+    kernel = square.map(partial(gaussian, bandwidth=width))
     picks, gains, first = greedy_cover(kernel, weights, coverage_of(points, covered, width), size)
     said = [why if new else reasons.SECOND_COVER for new in first]
     return completed(ctx, [positions[picks]], [gains / max(float(weights.sum()), 1e-12)], said, size, seed)
 
 
 def bandwidth(square: NDArray[np.float32]) -> float:
-    """The median distance between points, by their squared distances (n, n); from the rows of the first few."""
+    """The median distance between points, by their squared distances (≥ 256, n); from the rows of the first few."""
     return SPREAD * float(np.sqrt(np.median(square[:_MEDIAN_ROWS])))

@@ -7,10 +7,11 @@ import numpy as np
 from sampler import reasons
 from sampler.auto_constants import COVER_ROWS
 from sampler.coverage import greedy_cover, pure_radius
-from sampler.diversity import nearest_distances, square_distances
+from sampler.diversity import nearest_distances
 from sampler.query import QueryContext, Ranking
 from sampler.strategies.registry import strategy
 from sampler.strategies.spread import completed, covered_points, sample
+from sampler.symmetric import Symmetric
 
 
 @strategy("probcover")
@@ -19,9 +20,8 @@ def rank_probcover(ctx: QueryContext, size: int, seed: int) -> Ranking:
     positions = sample(ctx, seed, COVER_ROWS)
     points = ctx.points(ctx.candidates[positions])
     radius = pure_radius(points, ctx.n_classes, seed)
-    square = square_distances(points, points)
-    np.fill_diagonal(square, 0.0)
-    kernel = np.less_equal(square, radius * radius, out=square, casting="unsafe")
+    square = Symmetric.square_distances(points)
+    kernel = square.map(lambda d: np.less_equal(d, radius * radius, out=d, casting="unsafe"))
     within = nearest_distances(points, covered_points(ctx, seed)) <= radius * radius
     weights = ctx.sizes[positions]
     picks, gains, first = greedy_cover(kernel, weights, within.astype(np.float32), size)

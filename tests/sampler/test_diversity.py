@@ -1,4 +1,4 @@
-"""k-means and greedy k-center, beside their plain forms."""
+"""Distances and k-means, beside their plain forms."""
 
 from __future__ import annotations
 
@@ -6,43 +6,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import kmeans_plusplus
 
-from sampler.diversity import gather, k_center, kmeans, nearest_distances, spread_starts, square_distances
+from sampler.diversity import gather, kmeans, nearest_distances, spread_starts, square_distances
 from sampler.errors import InvalidInput
-
-
-def plain_k_center(points: np.ndarray, covered: np.ndarray, size: int) -> list[int]:
-    """The textbook algorithm, in float64 and without any laziness."""
-    points, covered = points.astype(np.float64), covered.astype(np.float64)
-    distance = ((points[:, None, :] - covered[None, :, :]) ** 2).sum(axis=2).min(axis=1)
-    picks = []
-    for _ in range(size):
-        pick = int(distance.argmax())
-        picks.append(pick)
-        distance = np.minimum(distance, ((points - points[pick]) ** 2).sum(axis=1))
-        distance[picks] = -1.0
-    return picks
-
-
-@pytest.mark.parametrize("n", [30, 900])
-def test_lazy_k_center_picks_what_the_plain_algorithm_picks(n: int) -> None:
-    rng = np.random.default_rng(n)
-    points, covered = rng.normal(size=(n, 5)).astype(np.float32), rng.normal(size=(4, 5)).astype(np.float32)
-    picks, radii = k_center(points, covered, 25)
-    assert picks.tolist() == plain_k_center(points, covered, 25)
-    assert (np.diff(radii) <= 1e-4).all()
-
-
-def test_k_center_begins_in_the_middle_where_nothing_is_covered() -> None:
-    points = np.array([[0.0], [4.0], [5.0], [10.0]], np.float32)
-    picks, radii = k_center(points, points[:0], 3)
-    assert picks.tolist() == [2, 0, 3]
-    np.testing.assert_allclose(radii, [0.25, 5.0, 5.0])
-
-
-def test_k_center_goes_through_identical_points_to_the_end() -> None:
-    picks, radii = k_center(np.ones((600, 3), np.float32), np.ones((1, 3), np.float32), 600)
-    assert sorted(picks.tolist()) == list(range(600))
-    assert radii.max() == 0.0
 
 
 def test_distances_are_those_of_the_formula_and_never_negative() -> None:

@@ -80,3 +80,19 @@ def test_the_draw_ends_where_all_that_is_left_equals_something_drawn() -> None:
     sure = Gradients(residuals(np.tile([[1.0, 0.0]], (9, 1))), np.ones((9, 4), np.float32))
     assert len(spread_gradients(sure, np.ones(9), none(4, 2), 5, np.random.default_rng(0))[0]) == 0
     assert len(spread_gradients(none(), np.ones(0), none(), 5, np.random.default_rng(0))[0]) == 0
+
+
+def test_features_in_half_precision_give_the_draw_of_the_same_in_single_precision() -> None:
+    rng = np.random.default_rng(2)
+    a, x = residuals(rng.dirichlet(np.ones(3), 2_500)), rng.normal(size=(2_500, 6)).astype(np.float16)
+    half, single = Gradients(a, x), Gradients(a, x.astype(np.float32))
+    np.testing.assert_array_equal(half.square_lengths(), single.square_lengths())
+    np.testing.assert_array_equal(
+        nearest_gradients(half, half[np.array([3, 9])]), nearest_gradients(single, single[np.array([3, 9])])
+    )
+    draws = [
+        spread_gradients(g, np.ones(2_500), g[np.array([7])], 60, np.random.default_rng(4)) for g in (half, single)
+    ]
+    np.testing.assert_array_equal(draws[0][0], draws[1][0])
+    np.testing.assert_array_equal(draws[0][1], draws[1][1])
+    assert half.measured()[np.array([1, 5])].square_lengths().tolist() == half.square_lengths()[[1, 5]].tolist()

@@ -20,11 +20,11 @@ def modals(points: np.ndarray, scores: np.ndarray, covered: np.ndarray | None, s
     return [int(pick) for pick in picks]
 
 
-@pytest.mark.parametrize("n_covered", [1, 12, 400])
-def test_picks_are_modals(n_covered: int) -> None:
+@pytest.mark.parametrize(("n", "n_covered"), [(150, 1), (150, 12), (150, 400), (1_500, 3), (1_500, 200)])
+def test_picks_are_modals(n: int, n_covered: int) -> None:
     rng = np.random.default_rng(n_covered)
-    points, covered = rng.normal(size=(150, 4)), rng.normal(size=(n_covered, 4))
-    scores = rng.random(150)
+    points, covered = rng.normal(size=(n, 4)), rng.normal(size=(n_covered, 4))
+    scores = rng.random(n)
     picks, values, _ = ranked_batch(points.astype(np.float32), scores, covered.astype(np.float32), 60)
     assert picks.tolist() == modals(points, scores, covered, 60)
     assert ((values >= 0.0) & (values <= 1.0)).all()
