@@ -159,7 +159,9 @@ def _made_ready(cell: Cell, folder: Path) -> tuple[Bench, float, float]:
 
     data = label_set(cell.set, cell.variant, folder / "features", with_items=cell.student != "none")
     with overridden(cell.constant, cell.value):
-        bench = Bench.of(data.pool, data.test, _options(cell, data.noise), encoded=data.encoded)
+        bench = Bench.of(
+            data.pool, data.test, _options(cell, data.noise), encoded=data.encoded, class_vectors=data.class_vectors
+        )
     kept, code = folder / "full" / f"{cell.set}.{cell.variant}.json", code_digest(("models",))
     if not kept.exists() or json.loads(kept.read_text())["code"] != code:
         kept.parent.mkdir(parents=True, exist_ok=True)

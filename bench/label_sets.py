@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.made_sets import MADE, made_set
-from bench.real_features import RealSet, keep_features
+from bench.real_features import RealSet, keep_class_vectors, keep_features
 from bench.texts import labelled_texts
 from worker.dataset import Dataset
 
@@ -104,15 +104,17 @@ class LabelSet:
         test: What models are scored on.
         encoded: Features of both.
         noise: Share of answers that are wrong.
+        class_vectors: By class, its name by the encoder of the features; None where that is not known or no text.
     """
 
     pool: Dataset
     test: Dataset
     encoded: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
     noise: float = 0.0
+    class_vectors: dict[str, NDArray[np.float32]] | None = None
 
 
-def label_set(name: str, variant: str, features: Path, *, with_items: bool = False) -> LabelSet:
+def label_set(name: str, variant: str, features: Path, *, with_items: bool = False, names: str = "true") -> LabelSet:
     """One of the sets, as it is or harder.
 
     Args:
@@ -123,16 +125,19 @@ def label_set(name: str, variant: str, features: Path, *, with_items: bool = Fal
             of a set that is made here, and other rows.
         features: Where features are kept; they are encoded once.
         with_items: Keep the texts: students learn from them. Images are only there as features.
+        names: What the classes are called: ``true``, ``numbers`` (names that say nothing) or ``none``.
 
     Raises:
         FileNotFoundError, ValueError: As `bench.real_features.keep_features`.
     """
+    encoder = "hashed" if variant == "hashed" else None
     if name in MADE:
-        data = made_set(name, 1 if variant == "redrawn" else 0)
+        data, names = made_set(name, 1 if variant == "redrawn" else 0), "none"
     else:
-        data = keep_features(name, features, "hashed" if variant == "hashed" else None)
+        data = keep_features(name, features, encoder)
     parts = [_part(name, part, data, with_items) for part in ("train", "test")]
-    made = LabelSet(parts[0], parts[1], (data.X, data.test_features))
+    vectors = None if names == "none" else keep_class_vectors(name, features, encoder, numbered=names == "numbers")
+    made = LabelSet(parts[0], parts[1], (data.X, data.test_features), class_vectors=vectors)
     if variant == "half-classes":
         return some_classes(made, (data.n_classes + 1) // 2)
     if variant == "imbalance20":
@@ -140,7 +145,8 @@ def label_set(name: str, variant: str, features: Path, *, with_items: bool = Fal
     if variant == "rotated":
         turn = rotation(data.X.shape[1])
         X, test_features = ((part.astype(np.float32) @ turn).astype(part.dtype) for part in made.encoded)
-        return _as_features(replace(made, encoded=(X, test_features)), with_items)
+        turned = None if vectors is None else {name: vector @ turn for name, vector in vectors.items()}
+        return _as_features(replace(made, encoded=(X, test_features), class_vectors=turned), with_items)
     return replace(made, noise=_NOISE) if variant == "noise10" else made
 
 
@@ -182,7 +188,8 @@ def _taken(made: LabelSet, rows: NDArray[np.int64], test_rows: NDArray[np.int64]
         return Dataset(dataset.task, some, tuple(dataset.labels[row] for row in kept))
 
     X, test_features = made.encoded
-    return LabelSet(part(made.pool, rows), part(made.test, test_rows), (X[rows], test_features[test_rows]), made.noise)
+    pool, test = part(made.pool, rows), part(made.test, test_rows)
+    return replace(made, pool=pool, test=test, encoded=(X[rows], test_features[test_rows]))
 
 
 def _as_features(made: LabelSet, with_items: bool) -> LabelSet:

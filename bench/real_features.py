@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.texts import labelled_texts
+from worker.class_names import name_words
 
 SETS = ("agnews", "banking77", "mnist10k")
 _MNIST_POOL = 8_000
@@ -74,6 +75,38 @@ def keep_features(name: str, folder: Path, encoder: str | None = None) -> RealSe
     return real_features(kept, folder)
 
 
+def keep_class_vectors(
+    name: str, folder: Path, encoder: str | None = None, *, numbered: bool = False
+) -> dict[str, NDArray[np.float32]] | None:
+    """The names of a set's classes by the encoder of its features, by class index as a string; kept beside those.
+
+    Args:
+        name: One of `SETS`.
+        folder: As in `keep_features`.
+        encoder: As in `keep_features`.
+        numbered: Names that say nothing: numbers, none of them the class's own index.
+
+    Returns:
+        Vectors of shape ``(d,)``; None for images, and where the vectors are not kept and ``WINNOW_BENCH_DATA`` names
+        no folder with the set.
+    """
+    kept = f"{name if encoder is None else f'{name}-{encoder}'}.{'numbers' if numbered else 'classes'}"
+    if name == "mnist10k":
+        return None
+    if not (folder / f"{kept}.npz").exists():
+        data = os.environ.get("WINNOW_BENCH_DATA")
+        if not data or not any(Path(data).glob(f"{name}*")):
+            return None
+        texts, labels, _ = labelled_texts(1_000_000, name)
+        names = sorted(set(labels))
+        words = [str(100 + 7 * i) for i in range(len(names))] if numbered else [name_words(each) for each in names]
+        vectors = _encode(encoder or "minilm", "text", words, 0, texts).astype(np.float32)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / f"{kept}.npz", vectors=vectors)
+    with np.load(folder / f"{kept}.npz", allow_pickle=False) as arrays:
+        return {str(index): vector for index, vector in enumerate(arrays["vectors"])}
+
+
 def _indexed(X: Any, y: Any, test_features: Any, test_y: Any) -> RealSet:
     classes, indices = np.unique(y, return_inverse=True)
     return RealSet(X, indices.astype(np.int64), test_features, np.searchsorted(classes, test_y).astype(np.int64))
@@ -100,13 +133,16 @@ def _digits(folder: Path) -> RealSet:
     return _indexed(X[:_MNIST_POOL], y[:_MNIST_POOL], X[_MNIST_POOL:], y[_MNIST_POOL:])
 
 
-def _encode(name: str, task: str, items: Sequence[Any], n_pool: int) -> NDArray[np.floating[Any]]:
+def _encode(
+    name: str, task: str, items: Sequence[Any], n_pool: int, pool: Sequence[Any] | None = None
+) -> NDArray[np.floating[Any]]:
+    """Features of the items, by an encoder that learns from the first ``n_pool`` of them, or from ``pool``."""
     from models.encoders import make_encoder
 
     with tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder:
         encoder = make_encoder(name, task, cache=Path(folder))
         if encoder.needs_fit:
-            encoder.fit(items[:n_pool], np.random.default_rng(0))
+            encoder.fit(items[:n_pool] if pool is None else pool, np.random.default_rng(0))
         parts = [encoder.encode(items[start : start + 512]).features for start in range(0, len(items), 512)]
     features: NDArray[np.floating[Any]] = np.concatenate(parts).astype(encoder.dtype)
     return features

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sampler.class_names import ClassNames
 from sampler.diversity import gather, gather_half
 from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray, check_probabilities
@@ -40,6 +41,8 @@ class QueryContext:
             the pool or estimate sums over it count them; a score of one item does not.
         scaling: What to subtract from the columns and what to divide them by, each of shape ``(d,)``, before distances
             mean anything; features as they are where None.
+        names: The names of the classes among the items (`sampler.class_names`): where to look for classes not seen yet;
+            None where nothing is known of them.
     """
 
     features: NDArray[np.floating[Any]]
@@ -55,6 +58,7 @@ class QueryContext:
     class_names: Sequence[str] | None = None
     weights: FloatArray | None = None
     scaling: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None = None
+    names: ClassNames | None = None
 
     @property
     def covered(self) -> IntArray:

@@ -27,6 +27,7 @@ SECOND_COVER = "one more from where labels are already"
 UNSTABLE = "the guess changes when parts of the item are hidden"
 STABLE = "stands for items whose guess is nearly stable"
 UNLIKE_LABELLED = "unlike anything labelled"
+FIRST_OF_A_CLASS = "may be the first of a class without labels"
 UNSURE_AND_UNLIKE = "the model is unsure about it, and little like it is labelled"
 
 
@@ -42,6 +43,11 @@ def percent(share: float) -> str:
     ('<1 %', '3 %')
     """
     return "<1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
+def first_of(name: str) -> str:
+    """What may be the first item of a class, which is called so."""
+    return f"may be the first of '{name}'"
 
 
 def margin_reasons(probabilities: FloatArray, class_names: Sequence[str] | None = None) -> list[str]:

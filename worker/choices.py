@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from sampler.reasons import percent
 from sampler.strategies.auto import auto_phase
+from sampler.unseen_share import UnseenShare
 from worker.round_data import IntArray
 
 _ASKED_FOR = {
@@ -72,11 +75,38 @@ _VIEWS = {
 }
 
 
+def unseen_choice(names: Sequence[str], share: UnseenShare | None) -> dict[str, Any]:
+    """The classes without labels to train on, and how much of the pool is of them, as a round's metrics hold them.
+
+    Args:
+        names: Those classes.
+        share: The estimate; None where no label was drawn uniformly.
+
+    Returns:
+        ``classes_never_seen`` and ``unseen_share`` (None, or ``value``, ``low``, ``high`` and ``labels``).
+    """
+    return {"classes_never_seen": list(names), "unseen_share": None if share is None else asdict(share)}
+
+
+def _unseen_explained(names: Sequence[str], share: Mapping[str, Any] | None) -> str:
+    """A sentence on classes without labels; empty where there are none."""
+    if not names:
+        return ""
+    said = f"'{names[0]}' has no label yet" if len(names) == 1 else f"{len(names)} classes have no label yet"
+    if share is None:
+        return f" {said}."
+    low, high = percent(share["low"]), percent(share["high"])
+    drawn = f"{share['labels']} label{'' if share['labels'] == 1 else 's'} drawn at random"
+    much = f"an estimated {percent(share['value'])} of the pool" if share["value"] else "hardly any of the pool"
+    return f" {said}: {much} (95 % interval {low} to {high}, from {drawn})."
+
+
 def explained(metrics: Mapping[str, Any]) -> str:
-    """Both choices in words for people."""
+    """Both choices in words for people, and which classes have no labels."""
     ranking = metrics["ranking"]
     asked = _ASKED_FOR.get(ranking["ranked_by"], f"what {ranking['ranked_by']} puts first")
     why = ranking["why"] or "the settings say so"
     return (
         f"Next come {asked}: {why}. The teacher saw each item {_VIEWS[metrics['teacher_view']]}: {metrics['view_why']}."
+        f"{_unseen_explained(metrics.get('classes_never_seen', ()), metrics.get('unseen_share'))}"
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
+import structlog
+from numpy.typing import NDArray
 
 from models.encoders import Encoder, load_encoder_folder, make_encoder, resolve_auto, save_encoder
+from models.errors import ModelError
 from models.hub import HubModel
 from winnow import attempt_files, features, pool
 from winnow.db import tables
@@ -17,6 +21,9 @@ from winnow.jobs import JobContext
 from winnow.scratch import scratch_folder
 from winnow.settings import Settings
 from worker.base import Runtime
+from worker.class_names import name_words
+
+log = structlog.get_logger(__name__)
 
 FIT_SAMPLE = 10_000
 #: An encoder that learned from fewer items than this learns again once the pool is four times as large.
@@ -33,7 +40,7 @@ def project_encoder(runtime: Runtime, context: JobContext, project: Project) -> 
     with runtime.database.read() as session:
         stored = features.encoder_of(session, project.id)
     if stored is not None and _fits(stored, project):
-        return _load(runtime, stored)
+        return stored_encoder(runtime, stored)
     replaces = None if stored is None else stored.digest
     fresh, fitted_on = _fitted(runtime, project)
     path = attempt_files.folder(project.id, "encoders", context.job_id, context.attempt)
@@ -49,7 +56,7 @@ def project_encoder(runtime: Runtime, context: JobContext, project: Project) -> 
         else:
             stored = features.set_encoder(session, _row(fresh, project.id, path, fitted_on))
     if stored.digest != fresh.digest:
-        return _load(runtime, stored)
+        return stored_encoder(runtime, stored)
     runtime.kept["encoder"] = fresh
     return fresh
 
@@ -100,7 +107,12 @@ def _row(encoder: Encoder, project_id: int, path: str, fitted_on: int | None) ->
     )
 
 
-def _load(runtime: Runtime, stored: tables.Encoder) -> Encoder:
+def stored_encoder(runtime: Runtime, stored: tables.Encoder) -> Encoder:
+    """A stored encoder, loaded; the last one is kept between jobs.
+
+    Raises:
+        ModelError: It cannot be had any more.
+    """
     kept: Encoder | None = runtime.kept.get("encoder")
     if kept is not None and kept.digest == stored.digest:
         return kept
@@ -129,3 +141,24 @@ def hub_models(settings: Settings) -> dict[str, HubModel]:
 def encoder_cache(settings: Settings) -> Path:
     """Where encoders keep what is derived once for each machine."""
     return settings.cache_folder / "encoders"
+
+
+def class_vectors(runtime: Runtime, project: Project, encoder: Encoder | tables.Encoder) -> NDArray[np.float32] | None:
+    """The names of the project's classes, (n_classes, d); None where its items are no texts.
+
+    They are encoded once for each encoder and wording. Where the encoder cannot be had any more there are none.
+    """
+    if project.task != "text":
+        return None
+    words = [name_words(entry["name"], entry.get("description") or "") for entry in project.labels]
+    key = hashlib.sha256("\0".join([encoder.digest, *words]).encode()).hexdigest()
+    kept: dict[str, NDArray[np.float32]] = runtime.kept.get("class_vectors", {})
+    if key not in kept:
+        try:
+            loaded = stored_encoder(runtime, encoder) if isinstance(encoder, tables.Encoder) else encoder
+            kept = {key: loaded.encode(words).features}
+        except ModelError as error:
+            log.warning("round.no_class_names", reason=str(error))
+            return None
+        runtime.kept["class_vectors"] = kept
+    return kept[key]

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sampler.class_names import ClassNames, column_means
 from sampler.groups import rank_groups
 from sampler.query import QueryContext, QueryStrategy, Ranking
 from sampler.strategies import get_strategy
 from sampler.threads import single_thread
-from worker.choices import explained, ranking_choice, view_choice
+from sampler.unseen_share import unseen_share
+from worker.choices import explained, ranking_choice, unseen_choice, view_choice
 from worker.recipe import Recipe
 from worker.round_data import (
     Checkpoints,
@@ -197,7 +199,13 @@ class _Round:
             reasons=ranking.reasons,
             labels=np.full(k, -1, dtype=np.int64),
             confidences=np.zeros(k),
-            metrics={"labels": len(self._y), "accuracy": None, "note": reason, "ranking": self._ranking_choice(False)},
+            metrics={
+                "labels": len(self._y),
+                "accuracy": None,
+                "note": reason,
+                "ranking": self._ranking_choice(False),
+                **self._unseen(),
+            },
             timings={name: round(seconds, 4) for name, seconds in self._timings.items()},
             flops=0.0,
             carry=dict(_NO_CARRY),
@@ -261,7 +269,7 @@ class _Round:
         metrics: dict[str, Any] = {
             "labels": len(self._y),
             "classes_seen": len(teacher.seen),
-            "classes_never_seen": [n for c, n in enumerate(data.class_names) if c not in teacher.seen],
+            **self._unseen(),
             "exploration_labels": int(self._explored.sum()),
             "measured_on": "test" if data.holdout_is_test else "holdout",
             "measured_labels": len(data.holdout_rows),
@@ -322,6 +330,7 @@ class _Round:
             batch_size=self._recipe.batch_size,
             class_names=self._data.class_names,
             scaling=self._scaling(teacher, self._data.views[view]),
+            names=self._names(),
         )
         return rank_groups(strategy, context, self._recipe.queue_size, self._data.groups)
 
@@ -346,6 +355,19 @@ class _Round:
         if teacher is not None:
             return teacher.center, teacher.scale
         return column_scaling(features) if len(features) else None
+
+    def _unseen(self) -> dict[str, Any]:
+        data = self._data
+        measured = data.holdout_y if not data.holdout_is_test else data.holdout_y[:0]
+        share = unseen_share(self._y[~self._explored], self._y[self._explored], measured, data.n_classes)
+        return unseen_choice([n for c, n in enumerate(data.class_names) if c not in self._y], share)
+
+    def _names(self) -> ClassNames | None:
+        """The names of the classes among the items, while there are classes to be found by them."""
+        data = self._data
+        if data.class_vectors is None or not len(data.features) or len(np.unique(self._y)) == data.n_classes:
+            return None
+        return ClassNames(data.features, data.class_vectors, column_means(data.features))
 
     def _teacher_probabilities(self, teacher: LogisticTeacher, rows: IntArray) -> NDArray[np.float32]:
         """Shape ``(len(rows), n_classes)``; a memory-mapped pool is never copied whole."""

@@ -46,6 +46,8 @@ class RoundData:
             row is anybody's neighbour: further views by name, each ``(n, d)``; empty to do without.
         groups: Shape ``(n,)``: a number in 0 … n - 1 that near-duplicates share and others do not; None where none are
             known.
+        class_vectors: Shape ``(n_classes, d)``: the names of the classes by the encoder that ``features`` are of; None
+            where it reads no texts, or where each class has labels.
     """
 
     task: str
@@ -62,6 +64,7 @@ class RoundData:
     pending_rows: IntArray = field(default_factory=_no_rows)
     spread: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     groups: IntArray | None = None
+    class_vectors: NDArray[np.floating[Any]] | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -28,7 +29,7 @@ from winnow.projects import class_names
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
 from worker.diffused import load_spread
-from worker.project_encoder import encoder_that_is_done, project_encoder
+from worker.project_encoder import class_vectors, encoder_that_is_done, project_encoder
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
 from worker.tasks.encode import encode_ahead
@@ -185,8 +186,18 @@ def load_data(
         pending_rows=snapshot.pending[snapshot.pending < matrix.covered],
         spread=spread,
         groups=_groups(runtime, project.id, rows, len(features)),
+        class_vectors=_class_vectors(runtime, snapshot, used_encoder),
     )
     return data, rows, used_encoder
+
+
+def _class_vectors(
+    runtime: Runtime, snapshot: Snapshot, encoder: Encoder | tables.Encoder
+) -> NDArray[np.float32] | None:
+    """The names of the classes, while some have no labels and the strategy looks for them."""
+    project = snapshot.project
+    all_seen = snapshot.class_count() == len(project.labels)
+    return None if all_seen or project.settings["strategy"] != "auto" else class_vectors(runtime, project, encoder)
 
 
 def _groups(runtime: Runtime, project_id: int, rows: Rows, n: int) -> IntArray:

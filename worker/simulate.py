@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from winnow.errors import Invalid
 from winnow.intake import fold_text
+from worker.class_names import name_words
 from worker.curves import area_under, labels_to
 from worker.dataset import Dataset
 from worker.recipe import Recipe
@@ -175,6 +176,7 @@ class Bench:
     spread: Mapping[str, NDArray[np.floating[Any]]]
     test_spread: Mapping[str, NDArray[np.floating[Any]]]
     groups: IntArray
+    class_vectors: NDArray[np.floating[Any]] | None = None
 
     @classmethod
     def of(
@@ -185,8 +187,11 @@ class Bench:
         progress: Progress | None = None,
         *,
         encoded: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None = None,
+        class_vectors: Mapping[str, NDArray[np.floating[Any]]] | None = None,
     ) -> Bench:
         """Encode both files, or take the features that ``encoded`` has kept of them, and diffuse them.
+
+        With ``encoded`` go ``class_vectors``: the name of each class by the same encoder, where that reads texts.
 
         Raises:
             Invalid: The files do not go together, or there is nothing to choose between.
@@ -210,8 +215,9 @@ class Bench:
                 raise Invalid(f"encoder: features are taken as they are; '{options.encoder}' cannot be applied")
         if encoded is not None:
             encoder, features, test_features = options.encoder, *encoded
+            vectors = None if class_vectors is None else np.stack([class_vectors[name] for name in names])
         else:
-            encoder, features, test_features = _encoded(pool, test, options.encoder, progress or _quiet)
+            encoder, features, test_features, vectors = _encoded(pool, test, options.encoder, names, progress or _quiet)
         spread, test_spread = _spread(features, test_features)
         return cls(
             task=pool.task,
@@ -226,6 +232,7 @@ class Bench:
             spread=spread,
             test_spread=test_spread,
             groups=_groups(pool.items),
+            class_vectors=vectors,
         )
 
     def without_diffusion(self) -> Bench:
@@ -268,6 +275,7 @@ class Bench:
             candidate_rows=np.setdiff1d(np.arange(len(self.y), dtype=np.int64), bought),
             spread=self.spread,
             groups=self.groups,
+            class_vectors=self.class_vectors,
         )
 
     def test_probabilities(self, teacher: LogisticTeacher) -> NDArray[np.floating[Any]]:
@@ -368,11 +376,11 @@ def _next(previous: PreviousRound | None, result: RoundResult, bench: Bench) -> 
 
 
 def _encoded(
-    pool: Dataset, test: Dataset, name: str, say: Progress
-) -> tuple[str, NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
-    """The encoder's name and the features of both files, as the service would keep them."""
+    pool: Dataset, test: Dataset, name: str, classes: Sequence[str], say: Progress
+) -> tuple[str, NDArray[np.floating[Any]], NDArray[np.floating[Any]], NDArray[np.float32] | None]:
+    """The encoder's name and the features of both files and of the classes' names, as the service would keep them."""
     if isinstance(pool.items, np.ndarray) and isinstance(test.items, np.ndarray):
-        return "none", pool.items, test.items
+        return "none", pool.items, test.items, None
     from models.encoders import make_encoder
 
     with tempfile.TemporaryDirectory(prefix="winnow-simulate-") as folder:
@@ -387,7 +395,8 @@ def _encoded(
             say(0.1 * start / total, f"encoding with {encoder.name}: {start} of {total}")
             parts.append(encoder.encode((texts + test_texts)[start : start + 512]).features)
         features = np.concatenate(parts).astype(encoder.dtype)
-    return encoder.name, features[: len(texts)], features[len(texts) :]
+        vectors = encoder.encode([name_words(name) for name in classes]).features
+    return encoder.name, features[: len(texts)], features[len(texts) :], vectors
 
 
 def _spread(

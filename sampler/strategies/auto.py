@@ -14,6 +14,7 @@ from sampler.strategies.herding import rank_herding
 from sampler.strategies.registry import Body, strategy
 from sampler.strategies.typiclust import rank_typiclust
 from sampler.strategies.uncertainty_herding import rank_uncertainty_herding
+from sampler.strategies.unseen import with_unseen_classes
 
 COLD_START, DOUBTS = "cold_start", "doubts"
 
@@ -72,4 +73,4 @@ _BODIES: dict[str, Body] = {
 def rank_auto(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """Cover the pool; once the model knows something, cover what it doubts."""
     phase = auto_phase(ctx.y, ctx.n_classes, has_model=ctx.probabilities is not None)
-    return _BODIES[phase.strategy](ctx, size, seed)
+    return with_unseen_classes(ctx, size, seed, _BODIES[phase.strategy])

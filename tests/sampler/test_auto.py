@@ -14,10 +14,19 @@ from sampler.strategies.auto import COLD_START, DOUBTS, auto_phase
 
 FOLDER = Path(sampler.auto_constants.__file__).parent
 BEHIND_AUTO = (
-    "coldstart.py", "coverage.py", "diffusion.py", "strategies/auto.py", "strategies/herding.py",
-    "strategies/typiclust.py", "strategies/uncertainty_herding.py",
+    "class_names.py", "coldstart.py", "coverage.py", "diffusion.py", "strategies/auto.py", "strategies/herding.py",
+    "strategies/typiclust.py", "strategies/uncertainty_herding.py", "strategies/unseen.py",
 )  # fmt: skip
-ONLY_COST = {"_MOST_MEMBERS", "_COLUMNS", "_MEDIAN_ROWS", "_STALE_AT_ONCE", "_CHUNK_ROWS", "_NOTHING", "_TINY"}
+ONLY_COST = {
+    "_MOST_MEMBERS",
+    "_COLUMNS",
+    "_MEDIAN_ROWS",
+    "_STALE_AT_ONCE",
+    "_CHUNK_ROWS",
+    "_MEAN_ROWS",
+    "_NOTHING",
+    "_TINY",
+}
 """What bounds how much is looked at, or says what rounding leaves."""
 NOT_AUTOS = {"PURE", "_ROUNDS"}
 """ProbCover's; and how often a reserve longer than the pool can fill covers it again."""

@@ -7,7 +7,8 @@ import pytest
 
 from sampler.peers import peer_names
 from sampler.strategies import strategy_names
-from worker.choices import explained, ranking_choice, view_choice
+from sampler.unseen_share import UnseenShare
+from worker.choices import explained, ranking_choice, unseen_choice, view_choice
 
 VIEWS = ("raw", "diffused")
 FEW = np.array([0, 1] * 6)
@@ -51,6 +52,35 @@ def test_a_round_is_explained_in_words() -> None:
         "the model doubts. The teacher saw each item by itself: cross-validated log-loss over 12 labels is 0.400 so "
         "and 0.600 with its nearest neighbours (less is better)."
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "share", "said"),
+    [
+        ([], UnseenShare(0.0, 0.0, 0.0, 40), ""),
+        (["cat"], None, " 'cat' has no label yet."),
+        (
+            ["cat", "dog"],
+            UnseenShare(0.05, 0.0062, 0.169, 40),
+            " 2 classes have no label yet: an estimated 5 % of the pool (95 % interval <1 % to 17 %, from 40 labels "
+            "drawn at random).",
+        ),
+        (
+            ["cat"],
+            UnseenShare(0.0, 0.0, 0.975, 1),
+            " 'cat' has no label yet: hardly any of the pool (95 % interval <1 % to 98 %, from 1 label drawn at "
+            "random).",
+        ),
+    ],
+)
+def test_classes_without_labels_are_explained_with_their_share(
+    names: list[str], share: UnseenShare | None, said: str
+) -> None:
+    plain = {
+        "ranking": ranking_choice("auto", "auto", FEW, 2, has_model=True),
+        **view_choice("raw", {}, 12, VIEWS),
+    }
+    assert explained(plain | unseen_choice(names, share)) == explained(plain) + said
 
 
 @pytest.mark.parametrize("name", [*strategy_names(), *peer_names()])

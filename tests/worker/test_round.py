@@ -249,6 +249,42 @@ def test_a_class_without_labels_is_reported_as_never_seen() -> None:
     result = run(data)
     assert result.state == "trained"
     assert result.metrics["classes_never_seen"] == ["dog"]
+    drawn = 4 + 60
+    assert result.metrics["unseen_share"]["value"] == 0.0
+    assert result.metrics["unseen_share"]["labels"] == drawn
+    assert 0.0 < result.metrics["unseen_share"]["high"] < 0.1
+    assert "'dog' has no label yet: hardly any of the pool (95 % interval <1 % to " in result.metrics["explanation"]
+
+
+def test_the_unseen_share_is_that_of_uniformly_drawn_labels_of_classes_that_nothing_is_trained_on() -> None:
+    known = np.where(Y[60:100] == 2, 0, Y[60:100])
+    held = int((Y[:60] == 2).sum())
+    result = run(make_data(y=known))
+    assert result.metrics["classes_never_seen"] == ["cat"]
+    assert result.metrics["unseen_share"]["value"] == held / 64
+    own_test = run(make_data(y=known, holdout_is_test=True))
+    assert own_test.metrics["unseen_share"]["labels"] == 4, "a test set was not drawn from the pool"
+    nothing = run(make_data(exploration=np.zeros(40, bool), holdout_rows=np.empty(0, np.int64), holdout_y=Y[:0]))
+    assert nothing.metrics["unseen_share"] is None
+    assert "no label yet" not in nothing.metrics["explanation"]
+
+
+def test_a_class_without_labels_is_looked_for_by_its_name() -> None:
+    names = ("ant", "bee", "cat", "dog", "eel")
+    centres = np.eye(5, 6, dtype=np.float32)
+    y = np.where(np.arange(400) < 390, np.arange(400) % 4, 4)
+    features = centres[y] + np.random.default_rng(0).normal(scale=0.15, size=(400, 6)).astype(np.float32)
+    fields: dict[str, Any] = {
+        "class_names": names, "features": features, "labeled_rows": np.arange(40), "y": y[:40],
+        "exploration": np.zeros(40, bool), "candidate_rows": np.arange(40, 400), "holdout_rows": np.arange(0),
+        "holdout_y": np.arange(0), "raw": lambda rows: [features[row] for row in rows],
+    }  # fmt: skip
+    found = run(make_data(**fields, class_vectors=centres), student="none")
+    assert y[found.rows[0]] == 4
+    assert found.reasons[0] == "may be the first of 'eel'"
+    assert not any(reason.startswith("may be") for reason in run(make_data(**fields), student="none").reasons)
+    other = run(make_data(**fields, class_vectors=centres), student="none", strategy="margin")
+    assert not any(reason.startswith("may be") for reason in other.reasons)
 
 
 def test_an_empty_pool_is_trained_on_and_nothing_is_ranked() -> None:

@@ -220,6 +220,29 @@ def clumps(n: int, seed: int) -> Dataset:
     return Dataset("features", X.astype(np.float32), tuple("xy"[c % 2] for c in clump))
 
 
+def test_names_of_texts_are_encoded_with_them_in_the_order_of_the_classes() -> None:
+    pool, test = texts(120, 0), texts(40, 1)
+    named = replace(pool, labels=tuple({"wet": "river_boat", "dry": "engine_road"}[label] for label in pool.labels))
+    tested = replace(test, labels=named.labels[:40])
+    bench = Bench.of(named, tested, replace(FAST, encoder="hashed"))
+    assert bench.class_names == ("engine_road", "river_boat")
+    assert bench.class_vectors is not None
+    wet = np.array([label == "river_boat" for label in named.labels])
+    nearer = bench.features.astype(np.float32) @ (bench.class_vectors[1] - bench.class_vectors[0])
+    assert (nearer[wet] > 0.0).mean() > 0.9
+    assert (nearer[~wet] < 0.0).mean() > 0.9
+    assert bench.data(np.empty(0, np.int64), np.empty(0, np.int64), False).class_vectors is bench.class_vectors
+
+
+def test_vectors_of_names_that_were_kept_are_put_in_the_order_of_the_classes() -> None:
+    kept = {"z": np.float32([0, 0, 1, 0, 0]), "x": np.float32([1, 0, 0, 0, 0]), "y": np.float32([0, 1, 0, 0, 0])}
+    assert isinstance(POOL.items, np.ndarray)
+    assert isinstance(TEST.items, np.ndarray)
+    bench = Bench.of(POOL, TEST, FAST, encoded=(POOL.items, TEST.items), class_vectors=kept)
+    np.testing.assert_array_equal(bench.class_vectors, np.eye(3, 5))
+    assert Bench.of(POOL, TEST, FAST).class_vectors is None
+
+
 def test_the_baseline_sees_diffused_features_only_where_they_are_asked_for() -> None:
     pool, test = clumps(600, 0), clumps(300, 1)
     options = replace(FAST, seeds=2, batch=12, budget=48, strategy="random")
