@@ -27,6 +27,7 @@ from winnow.settings import Settings
 from winnow.storage import Storage
 
 Features = npt.NDArray[np.floating[Any]]
+Column = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,29 @@ class FeatureStore:
             array = np.memmap(file, np.float16, "r", shape=(rows, dim))
         self._forget_others(project_id, path)
         return array
+
+    def column(self, project_id: int, name: str, rows: int, read: Callable[[int, int], Column]) -> Column:
+        """A number for each of the first ``rows`` items, memory-mapped; read once on this machine: it may not change.
+
+        ``read(start, stop)`` gives those of the items numbered ``start`` to ``stop`` (exclusive), (stop - start,).
+        """
+        if rows == 0:
+            return np.zeros(0, np.uint64)
+        path = self._folder / "columns" / f"{self._origin}-{project_id}-{name}"
+
+        def grow(file: BinaryIO) -> None:
+            have = file.seek(0, os.SEEK_END) // 8
+            file.truncate(have * 8)  # a writer that died may have left part of a number
+            file.seek(have * 8)
+            missing = read(have, rows)
+            if missing.shape != (rows - have,):
+                raise ValueError(f"{name} has shape {missing.shape}, not {(rows - have,)}")
+            file.write(np.ascontiguousarray(missing, np.uint64).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+        with self._cache.grown(path, rows * 8, grow) as file:
+            return np.memmap(file, np.uint64, "r", shape=(rows,))
 
     def derived_names(self, project_id: int, matrix: FeatureMatrix) -> list[str]:
         """The names under which something was derived from the project's features, by their encoder."""

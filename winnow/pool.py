@@ -125,9 +125,14 @@ def get_content(session: Session, project_id: int, item_id: int) -> tuple[str, b
     return row.media_type, row.data
 
 
-def near_duplicates(session: Session, project_id: int) -> Iterator[tuple[int, int]]:
-    """The number of each item of a project, and 64 bits that it shares with its near-duplicates only."""
-    query = select(Item.number, func.substr(Item.group_digest, 1, 16)).where(Item.project_id == project_id)
+def near_duplicates(session: Session, project_id: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Items of a project numbered ``start`` to ``stop`` (exclusive), each with 64 bits that only near-duplicates share.
+
+    They stay the same as long as an item has its number.
+    """
+    query = select(Item.number, func.substr(Item.group_digest, 1, 16)).where(
+        Item.project_id == project_id, Item.number >= start, Item.number < stop
+    )
     for number, digest in session.execute(query.execution_options(yield_per=10_000)):
         yield number, int(digest, 16)
 

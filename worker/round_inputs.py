@@ -22,7 +22,7 @@ from winnow.db import tables
 from winnow.db.base import utcnow
 from winnow.db.tables import Item, Lease, Project, Student
 from winnow.errors import NotFound
-from winnow.features import FeatureMatrix, Features, FeatureStore
+from winnow.features import Column, FeatureMatrix, Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import TrainingLabels, standing_for_training
 from winnow.projects import class_names
@@ -185,7 +185,7 @@ def load_data(
         holdout_is_test=is_test,
         pending_rows=snapshot.pending[snapshot.pending < matrix.covered],
         spread=spread,
-        groups=_groups(runtime, project.id, rows, len(features)),
+        groups=_groups(runtime, store, project.id, rows, len(features)),
         class_vectors=_class_vectors(runtime, snapshot, used_encoder),
     )
     return data, rows, used_encoder
@@ -200,15 +200,30 @@ def _class_vectors(
     return None if all_seen or project.settings["strategy"] != "auto" else class_vectors(runtime, project, encoder)
 
 
-def _groups(runtime: Runtime, project_id: int, rows: Rows, n: int) -> IntArray:
-    """For each of the ``n`` rows the first row of its near-duplicates; a row that no item bears is by itself."""
-    with runtime.database.read() as session:
-        found = np.fromiter(pool.near_duplicates(session, project_id), [("number", np.int64), ("key", np.uint64)])
-    found = found[(found["number"] < rows.covered) | np.isin(found["number"], rows.further)]
-    places = rows.of(found["number"])
-    _, first, inverse = np.unique(found["key"], return_index=True, return_inverse=True)
+def _groups(runtime: Runtime, store: FeatureStore, project_id: int, rows: Rows, n: int) -> IntArray:
+    """For each of the ``n`` rows the first row of its near-duplicates; a row that no item bears is by itself.
+
+    An item that was changed has another number since; who had its old one in common with it is grouped with an empty
+    row, which no strategy sees.
+    """
+
+    def read(start: int, stop: int) -> Column:
+        with runtime.database.read() as session:
+            found = np.fromiter(
+                pool.near_duplicates(session, project_id, start, stop), [("number", np.int64), ("key", np.uint64)]
+            )
+        keys = np.zeros(stop - start, np.uint64)
+        keys[found["number"] - start] = found["key"]
+        return keys
+
+    keys = np.zeros(n, np.uint64)
+    keys[: rows.covered] = store.column(project_id, "near-duplicates", rows.covered, read)
+    for row, number in enumerate(rows.further.tolist(), rows.covered):
+        keys[row] = read(number, number + 1)[0]
     groups = np.arange(n)
-    groups[places] = places[first[inverse]]
+    [borne] = np.nonzero(keys)
+    _, first, inverse = np.unique(keys[borne], return_index=True, return_inverse=True)
+    groups[borne] = borne[first[inverse]]
     return groups
 
 

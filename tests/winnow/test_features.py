@@ -219,3 +219,26 @@ def test_something_derived_that_is_not_as_large_as_said_is_refused(
     with pytest.raises(ValueError, match=r"4-a has shape \(3, 3\), not \(4, 3\)"):
         store.derived(project, matrix, "4-a", 4, lambda: matrix.array[:3])
     assert store.derived_names(project, matrix) == []
+
+
+def test_a_column_is_read_once_and_from_where_it_ended(store: FeatureStore, project: int, settings: Settings) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def read(start: int, stop: int) -> NDArray[np.uint64]:
+        asked.append((start, stop))
+        return np.arange(start, stop, dtype=np.uint64) * 3 + 2**63
+
+    whole = np.arange(9, dtype=np.uint64) * 3 + 2**63
+    for rows_, file_bytes in ((0, 0), (4, 32), (9, 72), (9, 72), (5, 72)):
+        np.testing.assert_array_equal(store.column(project, "c", rows_, read), whole[:rows_])
+        assert sum(entry.bytes for entry in LocalCache(settings.cache_folder).entries()) == file_bytes
+    assert asked == [(0, 4), (4, 9)]
+    [file] = (settings.cache_folder / "features" / "columns").iterdir()
+    os.truncate(file, 19)  # a writer died
+    np.testing.assert_array_equal(store.column(project, "c", 9, read), whole)
+    assert asked[2:] == [(2, 9)]
+    store.column(project + 1, "c", 2, read)
+    store.column(project, "d", 2, read)
+    assert asked[3:] == [(0, 2), (0, 2)]
+    with pytest.raises(ValueError, match=r"e has shape \(2,\), not \(3,\)"):
+        store.column(project, "e", 3, lambda start, stop: whole[:2])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from predictor import load
 from sampler.strategies.auto import auto_phase
 from tests.worker.service import Service, text_of, truth
-from winnow import attempt_files, features, jobs, queue, registry, rounds
+from winnow import attempt_files, features, jobs, pool, queue, registry, rounds
 from winnow.db.tables import Item, Job, LedgerEntry, QueueEntry, Round, Student
 from winnow.jobs import JobContext
 from worker.base import run_job
@@ -124,6 +126,28 @@ def test_near_duplicates_are_ranked_behind_one_of_each_and_behind_those_that_are
     assert len(set(ranked[:fresh])) == fresh
     assert not set(ranked[:fresh]) & begun
     assert len(set(ranked)) + len(begun - set(ranked)) == 60
+
+
+def test_what_items_are_near_duplicates_by_is_read_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    read = pool.near_duplicates
+
+    def watched(session: Session, project_id: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        asked.append((start, stop))
+        return read(session, project_id, start, stop)
+
+    monkeypatch.setattr(pool, "near_duplicates", watched)
+    project = service.make_project(60, holdout=False)
+    service.work()
+    for more in (0, 0, 10):
+        if more:
+            service.add_rows(project, [{"text": f"{text_of(i).upper()}!"} for i in range(more)])
+            service.work()
+        service.label(project, 20)
+        with service.database.write() as session:
+            rounds.request_round(session, session.get_one(features_project(), project), forced=True)
+        assert "succeeded" in service.work()
+    assert asked == [(0, 60), (60, 70)]
 
 
 def test_the_same_hint_twice_is_one_round(service: Service, labeled: int) -> None:
