@@ -16,7 +16,8 @@ from bench.texts import labelled_texts
 from worker.dataset import Dataset
 
 VARIANTS = ("plain", "half-classes", "imbalance20", "hashed", "rotated", "noise10", "redrawn")
-_TEXTS = ("agnews", "banking77")
+TEXTS = ("agnews", "banking77")
+"""Those that are texts, whose classes have names."""
 _IMBALANCE = 20.0
 _NOISE = 0.1
 _SEED = 0
@@ -91,7 +92,7 @@ def named_sets(names: Iterable[str]) -> list[str]:
 def has_variant(name: str, variant: str) -> bool:
     """Whether there is such a variant of a set: only texts can be hashed, only what is made here can be drawn anew."""
     if variant == "hashed":
-        return name in _TEXTS
+        return name in TEXTS
     return variant != "redrawn" or name in MADE
 
 
@@ -202,7 +203,7 @@ def _as_features(made: LabelSet, with_items: bool) -> LabelSet:
 def _part(name: str, part: str, data: RealSet, with_items: bool) -> Dataset:
     X, y = (data.X, data.y) if part == "train" else (data.test_features, data.test_y)
     labels = tuple(str(label) for label in y)
-    if with_items and name in _TEXTS:
+    if with_items and name in TEXTS:
         texts, _, _ = labelled_texts(1_000_000, name, part)
         return Dataset("text", texts, labels)
     return Dataset("features", X, labels)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench.label_cells import code_digest
-from bench.label_sets import PLANS, VARIANTS, label_set
+from bench.label_sets import PLANS, TEXTS, VARIANTS, has_variant, label_set
 from bench.report import as_text
 
 NAMES = ("none", "true", "numbers")
@@ -91,7 +91,7 @@ def main() -> None:
         prog="python -m bench.unseen_classes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
-    choices = [f"{name}/{variant}" for name in PLANS for variant in VARIANTS if name != "mnist10k"]
+    choices = [f"{name}/{variant}" for name in TEXTS for variant in VARIANTS if has_variant(name, variant)]
     parser.add_argument("--sets", nargs="+", choices=choices, default=list(SETS))
     parser.add_argument("--names", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--seeds", type=int, default=3)

@@ -20,6 +20,7 @@ BEHIND_AUTO = (
 ONLY_COST = {
     "_MOST_MEMBERS",
     "_COLUMNS",
+    "_ROWS",
     "_MEDIAN_ROWS",
     "_STALE_AT_ONCE",
     "_CHUNK_ROWS",
