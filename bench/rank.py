@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.rank_process import OVER_LIMIT, RankProcess, Terms
+from bench.rank_process import OVER_LIMIT, OVER_MEMORY, RankProcess, Terms
 
 #: How many times faster than the best peer; 1 is never slower.
 TARGETS = {
@@ -24,6 +24,8 @@ TARGETS = {
     "entropy": 1.3,
     "margin": 1.0,
 }
+
+SKIPPED = "skipped: "
 
 
 def measure(
@@ -43,7 +45,8 @@ def measure(
 
     A timing is the whole of what a ranking takes once models are fitted: predictions (of all members, for a committee;
     none where only features are looked at), scores, the first ``batch``. The ratio is the best peer's CPU time over
-    ours, with the limit in its place where no peer kept to it.
+    ours, with the limit in its place where no peer kept to it. A peer that passed a limit is not asked about a pool
+    that is no smaller and has no fewer classes, but said to be skipped, and where it failed: begin with small ones.
 
     Args:
         sizes: Rows of the pool.
@@ -66,6 +69,7 @@ def measure(
     names = [get_strategy(name).name for name in strategies] if strategies else list(strategy_names())
     ours: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
+    failures = Failures()
     for rows, n_classes in itertools.product(sizes, classes):
         with tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder:
             from bench.rank_pool import make_pool
@@ -75,7 +79,7 @@ def measure(
             place = {"rows": rows, "classes": n_classes}
             with RankProcess("ours", terms) as process:
                 costs = {name: process.cost(name) for name in [PREDICT, *names]}
-            beside = _beside(names, terms) if peers else {}
+            beside = _beside(names, terms, failures, rows, n_classes) if peers else {}
         ours += [place | _row(name, cost, beside.get(name, {}), limit) for name, cost in costs.items()]
         theirs += [
             place | {"strategy": name, "peer": peer} | _cells(cost)
@@ -86,11 +90,45 @@ def measure(
     return result | {"strategies": ours} | ({"peers": theirs} if peers else {})
 
 
-def _beside(names: Sequence[str], terms: Terms) -> dict[str, dict[str, dict[str, Any]]]:
+class Failures:
+    """Which peers could not rank which pools: larger ones are not tried, since each would take the whole limit.
+
+    >>> failures = Failures()
+    >>> failures.note("a", 1_000, 10, {"failed": "over limit"})
+    >>> failures.known("a", 2_000, 10), failures.known("a", 2_000, 5)
+    ({'failed': 'skipped: over limit at 1,000 rows, 10 classes'}, None)
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[str, int, int, str]] = []
+
+    def note(self, peer: str, rows: int, classes: int, cost: dict[str, Any]) -> None:
+        """Remember a cost that is none because the peer took too long or too much."""
+        if cost.get("failed") in (OVER_LIMIT, OVER_MEMORY):
+            self._seen.append((peer, rows, classes, cost["failed"]))
+
+    def known(self, peer: str, rows: int, classes: int) -> dict[str, Any] | None:
+        """What stands for the cost of a pool that the peer need not be asked about; None where it must be."""
+        for name, n, c, why in self._seen:
+            if name == peer and n <= rows and c <= classes:
+                return {"failed": f"{SKIPPED}{why} at {n:,} rows, {c} classes"}
+        return None
+
+
+def _beside(
+    names: Sequence[str], terms: Terms, failures: Failures, rows: int, classes: int
+) -> dict[str, dict[str, dict[str, Any]]]:
     from bench.rank_peers import PEERS
 
     with RankProcess("peers", terms) as process:
-        return {name: {peer: process.cost(peer) for peer in PEERS[name]} for name in names if name in PEERS}
+
+        def cost(peer: str) -> dict[str, Any]:
+            known = failures.known(peer, rows, classes)
+            found = process.cost(peer) if known is None else known
+            failures.note(peer, rows, classes, found)
+            return found
+
+        return {name: {peer: cost(peer) for peer in PEERS[name]} for name in names if name in PEERS}
 
 
 def _row(name: str, cost: dict[str, Any], beside: dict[str, dict[str, Any]], limit: float) -> dict[str, Any]:
@@ -117,7 +155,7 @@ def ratio(
     4.0
     """
     measured = {peer: c["cpu_ms"] for peer, c in beside.items() if "cpu_ms" in c}
-    late = [peer for peer, c in beside.items() if c.get("failed") == OVER_LIMIT]
+    late = [p for p, c in beside.items() if str(c.get("failed")).removeprefix(SKIPPED).startswith(OVER_LIMIT)]
     found: dict[str, Any] = {"best_peer": None, "times": None, "at_least": None, "target": target, "met": None}
     if not cost.get("cpu_ms") or not (measured or late):
         return found

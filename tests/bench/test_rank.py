@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.memory import anonymous_mb, cost_of, give_back
-from bench.rank import TARGETS, measure, ratio
+from bench.rank import TARGETS, Failures, measure, ratio
 from bench.rank_ours import ASK_MEMBERS, ASK_NO_MODEL, PREDICT, Fitted
 from bench.rank_peers import FITS_FOR_EACH_CANDIDATE, PEERS, PeerRuns
 from bench.rank_pool import RankPool, make_pool, open_pool
@@ -89,6 +89,8 @@ def test_pages_of_files_are_not_anonymous(pool: RankPool) -> None:
         ({"a": {"cpu_ms": 5.0}, "b": {"failed": OVER_LIMIT}}, "a", 2.5, False, False),
         ({"b": {"failed": OVER_LIMIT}}, "b", 500.0, True, True),
         ({"b": {"failed": OVER_MEMORY}}, None, None, None, None),
+        ({"b": {"failed": "skipped: over limit at 900 rows, 3 classes"}}, "b", 500.0, True, True),
+        ({"b": {"failed": "skipped: over memory at 900 rows, 3 classes"}}, None, None, None, None),
         ({}, None, None, None, None),
     ],
 )
@@ -102,6 +104,26 @@ def test_the_ratio_is_to_the_best_peer_and_a_limit_bounds_it(
 def test_a_limit_below_the_target_says_nothing() -> None:
     found = ratio({"cpu_ms": 2.0}, {"b": {"failed": OVER_LIMIT}}, 1.0, 600.0)
     assert (found["times"], found["at_least"], found["met"]) == (500.0, True, None)
+
+
+def test_a_peer_that_failed_is_skipped_for_pools_that_are_no_smaller() -> None:
+    failures = Failures()
+    failures.note("a", 900, 10, {"failed": OVER_MEMORY})
+    failures.note("b", 900, 10, {"cpu_ms": 3.0})
+    failures.note("c", 900, 10, {"failed": "ValueError: for another reason"})
+    skipped = {"failed": "skipped: over memory at 900 rows, 10 classes"}
+    assert [failures.known("a", *place) for place in ((900, 10), (900, 100), (5_000, 10))] == [skipped] * 3
+    assert [failures.known(*place) for place in (("a", 800, 10), ("a", 5_000, 9), ("b", 900, 10), ("c", 900, 10))] == [
+        None
+    ] * 4
+
+
+def test_a_skipped_peer_is_in_the_table_and_its_limit_stands_for_it() -> None:
+    found = measure([600, 900], [3], dim=4, batch=20, repeat=1, strategies=["expected_error"], limit=0.3)
+    theirs = [row["wall_ms"] for row in found["peers"] if row["peer"].startswith("modAL")]
+    assert theirs == [OVER_LIMIT, "skipped: over limit at 600 rows, 3 classes"]
+    larger = [row for row in found["strategies"] if row["strategy"] == "expected_error"][1]
+    assert (larger["best_peer"], larger["at_least"]) == ("modAL expected_error_reduction", True)
 
 
 def test_every_target_and_every_peer_belongs_to_a_strategy() -> None:
