@@ -130,6 +130,27 @@ def names_evidence(shares: FloatArray, y: IntArray) -> float:
     return float(np.trace(apart)) / deviation if deviation > 1e-9 else 0.0
 
 
+def names_trust(shares: FloatArray, y: IntArray) -> float:
+    """How often names are right, as a share of how often they say that they are: at most 1.
+
+    Were the shares of an item the odds of its classes, its own class would on average have as much of it as the sum of
+    their squares.
+
+    Args:
+        shares: Shape ``(l, n_classes)``: those of the labelled rows.
+        y: Shape ``(l,)``: their classes.
+
+    Returns:
+        The ratio of both means; 0 where there are no rows or no shares.
+
+    >>> names_trust(np.float32([[1, 0], [1, 0]]), np.array([0, 1]))
+    0.5
+    """
+    said = float(np.square(shares, dtype=np.float64).sum())
+    own = float(np.asarray(shares, np.float64)[np.arange(len(y)), y].sum())
+    return min(1.0, own / said) if said > 0.0 else 0.0
+
+
 def _kth_largest(values: Points, k: int) -> Points:
     """The ``k``-th largest of each row, k ≥ 1."""
     at = values.shape[1] - k

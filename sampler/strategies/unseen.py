@@ -12,14 +12,16 @@ from sampler import reasons
 from sampler.auto_constants import (
     COVERED_BY_ITSELF,
     LEAST_PROMISE,
+    LEAST_TRUST,
     NAME_NEIGHBOURS,
     NAMES_TELL,
     NAMES_TELL_FROM,
+    PROBE_SHARE,
     SEEK_ROWS,
     SEEK_SHARE,
 )
 from sampler.batch import tie_keys
-from sampler.class_names import ClassNames, names_evidence
+from sampler.class_names import ClassNames, names_evidence, names_trust
 from sampler.query import QueryContext, Ranking
 from sampler.scores import FloatArray, IntArray
 from sampler.strategies.registry import Body
@@ -34,11 +36,13 @@ class Sought:
         positions: Shape ``(s,)``: positions of candidates, none twice.
         classes: Shape ``(s,)``: the class that each may be of.
         shares: Shape ``(s,)``: how much the name of the class takes of it.
+        most: The share of each prefix of the ranking that they may be.
     """
 
     positions: IntArray
     classes: IntArray
     shares: FloatArray
+    most: float = SEEK_SHARE
 
 
 def with_unseen_classes(ctx: QueryContext, size: int, seed: int, body: Body) -> Ranking:
@@ -53,7 +57,7 @@ def with_unseen_classes(ctx: QueryContext, size: int, seed: int, body: Body) -> 
     rest = _without(ctx, found.positions)
     n_rest = min(size, len(rest.candidates))
     ranking = body(rest, n_rest, seed) if n_rest else Ranking(np.empty(0, np.int64), np.empty(0), [])
-    places = _places(len(found.positions), len(ranking), size)
+    places = _places(len(found.positions), len(ranking), size, found.most)
     chosen = np.concatenate([ctx.candidates[found.positions], ranking.rows])
     scores = np.concatenate([found.shares, ranking.scores])
     said = [*_reasons(found, ctx), *ranking.reasons]
@@ -78,18 +82,22 @@ def seek(ctx: QueryContext, seed: int) -> Sought:
     positions = sample(ctx, seed, SEEK_ROWS)
     rows = ctx.candidates[positions]
     tried = ctx.names.shares(ctx.labeled)
+    trust, share = 1.0, SEEK_SHARE
     if ctx.n_classes - len(unseen) >= NAMES_TELL_FROM:
         wanted = unseen if names_evidence(tried, ctx.y) > NAMES_TELL else unseen[:0]
+        trust = names_trust(tried, ctx.y)
     else:
-        wanted = unseen[ctx.names.near(rows)[unseen]]
+        wanted, share = unseen[ctx.names.near(rows)[unseen]], PROBE_SHARE
     if not len(wanted):
         return nothing
     shares = ctx.names.shares(rows)[:, wanted]
-    promise = shares.max(axis=0) / (1.0 + tried[:, wanted].sum(axis=0))
-    hopeful = (promise >= LEAST_PROMISE) & ~_asked(ctx.names, ctx.pending, wanted, shares)
+    likeliest = shares.max(axis=0)
+    promise = likeliest / (1.0 + tried[:, wanted].sum(axis=0))
+    hopeful = (trust * likeliest >= LEAST_TRUST) & (promise >= LEAST_PROMISE)
+    hopeful &= ~_asked(ctx.names, ctx.pending, wanted, shares)
     order = np.lexsort((tie_keys(rows[shares.argmax(axis=0)], seed), -promise))
-    room = math.ceil(SEEK_SHARE * ctx.batch_size)
-    return _one_each(ctx, positions, shares, wanted, order[hopeful[order]], room)
+    room = math.ceil(share * ctx.batch_size)
+    return _one_each(ctx, positions, shares, wanted, order[hopeful[order]], room, share)
 
 
 def _asked(names: ClassNames, pending: IntArray, wanted: IntArray, shares: FloatArray) -> NDArray[np.bool_]:
@@ -103,7 +111,13 @@ def _asked(names: ClassNames, pending: IntArray, wanted: IntArray, shares: Float
 
 
 def _one_each(
-    ctx: QueryContext, positions: IntArray, shares: FloatArray, wanted: IntArray, order: IntArray, room: int
+    ctx: QueryContext,
+    positions: IntArray,
+    shares: FloatArray,
+    wanted: IntArray,
+    order: IntArray,
+    room: int,
+    share: float,
 ) -> Sought:
     """For each class in turn, of the likeliest items that are left, the one that is most like the others of them."""
     free = np.ones(len(positions), dtype=bool)
@@ -121,7 +135,7 @@ def _one_each(
         free[pick] = False
         picks.append(pick)
         columns.append(int(column))
-    return Sought(positions[picks], wanted[columns], shares[picks, columns].astype(np.float64))
+    return Sought(positions[picks], wanted[columns], shares[picks, columns].astype(np.float64), share)
 
 
 def _without(ctx: QueryContext, positions: IntArray) -> QueryContext:
@@ -138,12 +152,12 @@ def _without(ctx: QueryContext, positions: IntArray) -> QueryContext:
     )
 
 
-def _places(n_sought: int, n_others: int, size: int) -> IntArray:
+def _places(n_sought: int, n_others: int, size: int, most: float) -> IntArray:
     """Which comes when: those sought are 0 … n_sought - 1, the others follow them in number."""
     places: list[int] = []
     sought = others = 0
     while len(places) < min(size, n_sought + n_others):
-        due = sought < n_sought and sought < math.ceil(SEEK_SHARE * (len(places) + 1))
+        due = sought < n_sought and sought < math.ceil(most * (len(places) + 1))
         if due or others == n_others:
             places.append(sought)
             sought += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sampler.class_names import ClassNames, column_means, names_evidence
+from sampler.class_names import ClassNames, column_means, names_evidence, names_trust
 from sampler.errors import InvalidInput
 
 
@@ -65,6 +65,14 @@ def test_evidence_against_names_that_were_swapped_and_of_names_all_alike() -> No
     assert names_evidence(np.full((4, 4), 0.25), np.arange(4)) == 0.0
     assert names_evidence(np.eye(4)[:1], np.array([0])) == 0.0
     assert names_evidence(np.empty((0, 4)), np.empty(0, np.int64)) == 0.0
+
+
+def test_trust_is_what_names_have_of_their_own_beside_what_they_claim() -> None:
+    shares = np.float32([[0.8, 0.2], [0.4, 0.6]])
+    assert names_trust(shares, np.array([1, 1])) == pytest.approx((0.2 + 0.6) / (0.68 + 0.52))
+    assert names_trust(shares, np.array([0, 1])) == 1.0, "they may be right more often than they claim"
+    assert names_trust(np.empty((0, 2), np.float32), np.empty(0, np.int64)) == 0.0
+    assert names_trust(np.zeros((1, 2), np.float32), np.array([0])) == 0.0
 
 
 def test_evidence_of_names_dealt_at_random_is_standardised() -> None:
