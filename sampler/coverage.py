@@ -15,6 +15,7 @@ Kernel = NDArray[np.float32]
 _ROUNDS = 4  # how often all may be covered once more; what is left then is as good as any other
 _NOTHING = 1e-7  # of the largest first gain: what rounding leaves of no gain
 _CHUNK_ROWS = 64
+_COVERED_AT_ONCE = 512
 _STALE_AT_ONCE = 32
 _TINY = 1e-12
 PURE = 0.95
@@ -171,6 +172,35 @@ class _Cover:
 def coverage_of(points: Points, covered: Points, bandwidth: float) -> NDArray[np.float32]:
     """The largest similarity of each point to anything covered, 0 where there is nothing: shape ``(n,)``."""
     return gaussian(nearest_distances(points, covered), bandwidth)
+
+
+def evened(
+    kernel: Symmetric, points: Points, covered: Points, bandwidth: float
+) -> tuple[Symmetric, NDArray[np.float32]]:
+    """The kernel, and the coverage of its points, as they are where nobody is near to everybody.
+
+    In many dimensions a few points, hubs, lie nearer to all others than those lie to one another, though they are like
+    none of them; coverage would ask for them first. So each similarity is divided by the square root of how near either
+    side is to the points on average, as a share of what is usual: the symmetric normalisation of graphs.
+
+    Args:
+        kernel: Similarities of the points: shape ``(n, n)``; changed in place.
+        points: Shape ``(n, d)``.
+        covered: Shape ``(c, d)``.
+        bandwidth: Of the kernel.
+
+    Returns:
+        The kernel, and as `coverage_of` what covers each point, both no longer bounded by 1.
+    """
+    means = kernel.row_means()
+    usual = float(means.mean())
+    factors = np.sqrt(usual / means).astype(np.float32)
+    most = np.zeros(len(points), dtype=np.float32)
+    for start in range(0, len(covered), _COVERED_AT_ONCE):
+        near = gaussian(square_distances(points, covered[start : start + _COVERED_AT_ONCE]), bandwidth)
+        near *= np.sqrt(usual / np.maximum(near.mean(axis=0, dtype=np.float64), _TINY)).astype(np.float32)
+        np.maximum(most, near.max(axis=1), out=most)
+    return kernel.scaled(factors), most * factors
 
 
 def pure_radius(points: Points, n_groups: int, seed: int, *, pure: float = PURE) -> float:

@@ -70,6 +70,26 @@ class Symmetric:
         """What ``change`` makes of each stripe; it may work in place."""
         return Symmetric(tuple(change(stripe) for stripe in self.stripes))
 
+    def scaled(self, factors: NDArray[np.float32]) -> Symmetric:
+        """Each entry times the factors, (n,), of its row and its column, in place."""
+        for start, stripe in self.placed():
+            stripe *= factors[start : start + len(stripe), None]
+            stripe *= factors[start:]
+        return self
+
+    def row_means(self) -> NDArray[np.float64]:
+        """The mean of each row: shape ``(n,)``.
+
+        >>> Symmetric.of(np.float32([[0, 1], [1, 3]])).row_means().tolist()
+        [0.5, 2.0]
+        """
+        sums = np.zeros(len(self))
+        for start, stripe in self.placed():
+            stop = start + len(stripe)
+            sums[start:stop] += stripe.sum(axis=1, dtype=np.float64)
+            sums[stop:] += stripe[:, stop - start :].sum(axis=0, dtype=np.float64)
+        return sums / max(1, len(self))
+
     def row(self, number: int) -> Matrix:
         """A copy of a row: shape ``(n,)``."""
         row = np.empty(len(self), dtype=np.float32)

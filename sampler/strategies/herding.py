@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sampler import reasons
 from sampler.auto_constants import COVER_ROWS, SPREAD
-from sampler.coverage import coverage_of, gaussian, greedy_cover
+from sampler.coverage import coverage_of, evened, gaussian, greedy_cover
 from sampler.query import QueryContext, Ranking
 from sampler.scores import FloatArray, IntArray
 from sampler.strategies.registry import strategy
@@ -26,13 +26,19 @@ def rank_herding(ctx: QueryContext, size: int, seed: int) -> Ranking:
     return herd(ctx, positions, ctx.sizes[positions], size, seed, reasons.MANY_LIKE_IT)
 
 
-def herd(ctx: QueryContext, positions: IntArray, weights: FloatArray, size: int, seed: int, why: str) -> Ranking:
-    """Rank these candidates by what they add to the coverage of all of them, weighted."""
+def herd(
+    ctx: QueryContext, positions: IntArray, weights: FloatArray, size: int, seed: int, why: str, *, even: bool = False
+) -> Ranking:
+    """Rank these candidates by what they add to the coverage of all of them, weighted; by an `evened` kernel or not."""
     points, covered = ctx.points(ctx.candidates[positions]), covered_points(ctx, seed)
     square = Symmetric.square_distances(points)
     width = bandwidth(square.stripes[0])
     kernel = square.map(partial(gaussian, bandwidth=width))
-    picks, gains, first = greedy_cover(kernel, weights, coverage_of(points, covered, width), size)
+    if even:
+        kernel, covers = evened(kernel, points, covered, width)
+    else:
+        covers = coverage_of(points, covered, width)
+    picks, gains, first = greedy_cover(kernel, weights, covers, size)
     said = [why if new else reasons.SECOND_COVER for new in first]
     return completed(ctx, [positions[picks]], [gains / max(float(weights.sum()), 1e-12)], said, size, seed)
 

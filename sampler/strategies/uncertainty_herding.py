@@ -13,11 +13,11 @@ from sampler.subsample import priority_sample
 
 @strategy("uncertainty_herding")
 def rank_uncertainty_herding(ctx: QueryContext, size: int, seed: int) -> Ranking:
-    """Cover the pool where the model is unsure of it; all of it where there is no model yet."""
+    """Cover the pool where the model is unsure of it, by an even kernel; all of it where there is no model yet."""
     if ctx.probabilities is None:
         return rank_herding(ctx, size, seed)
     positions, weights = _doubtful(ctx.probabilities, ctx, seed)
-    return herd(ctx, positions, weights, size, seed, reasons.DOUBTS_LIKE_IT)
+    return herd(ctx, positions, weights, size, seed, reasons.DOUBTS_LIKE_IT, even=True)
 
 
 def _doubtful(probabilities: FloatArray, ctx: QueryContext, seed: int) -> tuple[IntArray, FloatArray]:

@@ -24,6 +24,7 @@ ONLY_COST = {
     "_MEDIAN_ROWS",
     "_STALE_AT_ONCE",
     "_CHUNK_ROWS",
+    "_COVERED_AT_ONCE",
     "_MEAN_ROWS",
     "_NOTHING",
     "_TINY",

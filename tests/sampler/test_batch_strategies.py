@@ -157,8 +157,12 @@ def test_herding_gains_what_is_gained_with_an_explicit_kernel(make_context: Cont
     weights = np.ones(108) if name == "herding" else margin_scores(context.probabilities)
     width = float(np.sqrt(np.median(square_distances(points, points))))
     kernel = np.exp(-square_distances(points, points).astype(np.float64) / (2 * width**2))
-    seen = np.exp(-square_distances(points, covered).astype(np.float64) / (2 * width**2)).max(axis=1)
-    picks, gains = plain_cover(kernel, weights, seen, 15)
+    near = np.exp(-square_distances(points, covered).astype(np.float64) / (2 * width**2))
+    if name == "uncertainty_herding":  # whoever is near to everybody counts for less, on either side
+        usual = kernel.mean(axis=1)
+        near /= np.sqrt(usual[:, None] / usual.mean() * near.mean(axis=0) / usual.mean())
+        kernel /= np.sqrt(usual[:, None] * usual) / usual.mean()
+    picks, gains = plain_cover(kernel, weights, near.max(axis=1), 15)
     ranking = get_strategy(name).rank(context, 15)
     # Not all the picks: of two points that cover each other best, either may be taken.
     assert ranking.rows[:5].tolist() == context.candidates[picks[:5]].tolist()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sampler.coverage import coverage_of, gaussian, greedy_cover, pure_radius
+from sampler.coverage import coverage_of, evened, gaussian, greedy_cover, pure_radius
 from sampler.diversity import square_distances
 from sampler.errors import InvalidInput
+from sampler.symmetric import Symmetric
 
 
 def plain_cover(kernel: np.ndarray, weights: np.ndarray, covered: np.ndarray, size: int) -> tuple[list[int], list]:
@@ -43,6 +44,35 @@ def test_similarity_falls_off_as_the_formula_says() -> None:
     np.testing.assert_allclose(similarity, [[1.0, np.exp(-0.25), np.exp(-1.0)]], rtol=1e-6)
     np.testing.assert_array_equal(gaussian(np.zeros((1, 2), np.float32), 0.0), [[1.0, 1.0]])
     assert coverage_of(np.ones((3, 2), np.float32), np.empty((0, 2), np.float32), 1.0).tolist() == [0.0] * 3
+
+
+@pytest.mark.parametrize("n", [30, 700])
+def test_an_even_kernel_is_divided_by_how_near_either_side_is_to_all(n: int) -> None:
+    points = np.random.default_rng(n).normal(size=(n, 4)).astype(np.float32)
+    covered = points[: n - 10] + np.float32(0.1)
+    kernel = gaussian(square_distances(points, points), 1.5)
+    near = gaussian(square_distances(points, covered), 1.5)
+    means = kernel.mean(axis=1, dtype=np.float64)
+    even, covers = evened(Symmetric.of(kernel.copy()), points, covered, 1.5)
+    rows = np.stack([even.row(i) for i in range(n)])
+    np.testing.assert_allclose(rows, kernel * means.mean() / np.sqrt(means[:, None] * means), rtol=1e-4)
+    expected = near * means.mean() / np.sqrt(means[:, None] * near.mean(axis=0, dtype=np.float64))
+    np.testing.assert_allclose(covers, expected.max(axis=1), rtol=1e-4)
+    _, uncovered = evened(Symmetric.of(kernel.copy()), points, covered[:0], 1.5)
+    assert not uncovered.any()
+
+
+def test_an_even_kernel_halves_the_lead_of_a_hub() -> None:
+    rng = np.random.default_rng(0)
+    around = rng.normal(size=(60, 40))
+    around /= np.linalg.norm(around, axis=1, keepdims=True)
+    points = np.concatenate([around, np.zeros((1, 40))]).astype(np.float32)  # the last is near to all and like none
+    kernel = Symmetric.square_distances(points).map(lambda square: gaussian(square, 1.0))
+    plain = kernel.row_means()
+    even, _ = evened(kernel, points, points[:0], 1.0)
+    lead, left = plain[60] / plain[:60].mean(), even.row_means()[60] / even.row_means()[:60].mean()
+    assert lead > 1.5
+    assert left == pytest.approx(np.sqrt(lead), rel=0.02)
 
 
 def test_what_is_covered_once_is_covered_a_second_time_before_it_ends() -> None:
