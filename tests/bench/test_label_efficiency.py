@@ -30,6 +30,7 @@ def groups(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(PLANS, "agnews", TINY)
+    monkeypatch.delenv("WINNOW_BENCH_DATA", raising=False)  # whose names of classes would be of another encoder
     (tmp_path / "features").mkdir()
     for part, n in (("train", 240), ("test", 60)):
         X, y = groups(n, len(part))
