@@ -27,9 +27,18 @@ GRIDS = {
     grid.name: grid
     for grid in (
         Grid("sampler.coldstart", "DOUBT_LABELS", "labels from which on doubts are covered", (10, 20, 40)),
+        Grid("sampler.coldstart", "DOUBT_LABELS_PER_CLASS", "the same, for each class", (1, 2, 4)),
+        Grid("sampler.coldstart", "TYPICALITY_NEIGHBOURS", "neighbours that say how typical a row is", (10, 20, 40)),
+        Grid("sampler.coldstart", "SMALLEST_CLUSTER", "rows below which a cluster comes last", (2, 5, 10)),
         Grid("sampler.strategies.auto", "FEW_CLASSES", "classes up to which TypiClust begins", (0, 2, 3)),
         Grid("sampler.strategies.auto", "MANY_CLASSES", "classes from which on TypiClust begins", (2, 5, 10, 1_000)),
         Grid("sampler.strategies.herding", "SPREAD", "bandwidth of the kernel", (0.5, 1.0, 2.0)),
+        Grid("sampler.strategies.uncertainty_herding", "COVER_ROWS", "rows that doubts are covered on", (2_048, 4_096)),
+        Grid("sampler.strategies.unseen", "SEEK_SHARE", "share of a batch that looks for classes", (0.5, 0.75, 1.0)),
+        Grid("sampler.strategies.unseen", "PROBE_SHARE", "the same before names have shown anything", (0.0, 0.25, 0.5)),
+        Grid("sampler.strategies.unseen", "LEAST_TRUST", "how likely a name must be right", (0.3, 0.5, 0.7)),
+        Grid("sampler.class_names", "NAME_TEMPERATURE", "how sharply names share an item", (0.02, 0.05, 0.1)),
+        Grid("sampler.class_names", "NAME_NEAR", "nearness from which names are tried unproved", (0.7, 0.8, 0.9)),
         Grid("sampler.diffusion", "NEIGHBOURS", "neighbours in the graph", (5, 10, 20)),
         Grid("sampler.diffusion", "RESTART", "chance that the walk goes back", (0.05, 0.1, 0.2)),
         Grid("sampler.diffusion", "STEPS", "steps of the walk", (10, 20, 40)),
