@@ -44,8 +44,9 @@ The loop of `winnow simulate`: first batch and steps are {plans}. Features of th
 labels of the pool give this teacher on raw features ({full}), in brackets the least and the most of single seeds; ">
 n" ended without. "Accuracy" is the mean over the steps to {spans} labels, ± its standard error over the seeds.
 Teachers choose by cross-validation between raw features and those that have spread over the graph of neighbours;
-`random/raw` has raw features only. One seed is an anecdote: the differences between seeds are in the rows that have
-several."""
+`random/raw` has raw features only. `auto` may also look for classes without labels by their names, which no other
+strategy does; [auto.md](auto.md#classes-not-seen-yet) has it without them. One seed is an anecdote: the differences
+between seeds are in the rows that have several."""
 
 _SAVED = """## What `auto` saves
 

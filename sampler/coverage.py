@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sampler.auto_constants import EVENNESS
 from sampler.diversity import Points, kmeans, nearest_distances, square_distances
 from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray
@@ -180,8 +181,9 @@ def evened(
     """The kernel, and the coverage of its points, as they are where nobody is near to everybody.
 
     In many dimensions a few points, hubs, lie nearer to all others than those lie to one another, though they are like
-    none of them; coverage would ask for them first. So each similarity is divided by the square root of how near either
-    side is to the points on average, as a share of what is usual: the symmetric normalisation of graphs.
+    none of them; coverage would ask for them first. So each similarity is divided by how near either side is to the
+    points on average, as a share of what is usual, to the power of `EVENNESS`: at 0.5 the symmetric normalisation of
+    graphs.
 
     Args:
         kernel: Similarities of the points: shape ``(n, n)``; changed in place.
@@ -194,11 +196,12 @@ def evened(
     """
     means = kernel.row_means()
     usual = float(means.mean())
-    factors = np.sqrt(usual / means).astype(np.float32)
+    factors = ((usual / means) ** EVENNESS).astype(np.float32)
     most = np.zeros(len(points), dtype=np.float32)
     for start in range(0, len(covered), _COVERED_AT_ONCE):
         near = gaussian(square_distances(points, covered[start : start + _COVERED_AT_ONCE]), bandwidth)
-        near *= np.sqrt(usual / np.maximum(near.mean(axis=0, dtype=np.float64), _TINY)).astype(np.float32)
+        near_all = np.maximum(near.mean(axis=0, dtype=np.float64), _TINY)
+        near *= ((usual / near_all) ** EVENNESS).astype(np.float32)
         np.maximum(most, near.max(axis=1), out=most)
     return kernel.scaled(factors), most * factors
 
