@@ -65,10 +65,11 @@ COVER_ROWS = 4_096
 """What stands for the pool: a kernel of 64 MB. Set by hand."""
 SPREAD = 1.0
 """Bandwidth as a share of the median distance, the usual rule of thumb. ``bench.leave_one_set_out`` tries others."""
-EVENNESS = 0.5
-"""Power of how near a row is to all, by which its similarities are divided when doubts are covered: that of the
-symmetric normalisation of graphs. ``bench.leave_one_set_out`` tries 0 and 1: less leaves hubs, more asks for what is
-like nothing."""
+EVENNESS = 1.0
+"""Times `sampler.coverage.hubness` it is the power by which the kernel that doubts are covered by is evened out.
+``bench.leave_one_set_out`` tries 0 and 2."""
+HUB_NEIGHBOURS = 10
+"""Neighbours that say who is near to many: what Radovanović, Nanopoulos & Ivanović 2010 take."""
 
 # --- Diffusion over the graph of neighbours ------------------------------------------------------------------------
 

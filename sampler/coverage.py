@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sampler.auto_constants import EVENNESS
+from sampler.auto_constants import EVENNESS, HUB_NEIGHBOURS
 from sampler.diversity import Points, kmeans, nearest_distances, square_distances
 from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray
@@ -17,6 +17,7 @@ _ROUNDS = 4  # how often all may be covered once more; what is left then is as g
 _NOTHING = 1e-7  # of the largest first gain: what rounding leaves of no gain
 _CHUNK_ROWS = 64
 _COVERED_AT_ONCE = 512
+_HUB_ROWS = 1_024
 _STALE_AT_ONCE = 32
 _TINY = 1e-12
 PURE = 0.95
@@ -182,8 +183,8 @@ def evened(
 
     In many dimensions a few points, hubs, lie nearer to all others than those lie to one another, though they are like
     none of them; coverage would ask for them first. So each similarity is divided by how near either side is to the
-    points on average, as a share of what is usual, to the power of `EVENNESS`: at 0.5 the symmetric normalisation of
-    graphs.
+    points on average, as a share of what is usual, to a power that is the larger the more there are hubs (`hubness`);
+    at 0.5 that is the symmetric normalisation of graphs.
 
     Args:
         kernel: Similarities of the points: shape ``(n, n)``; changed in place.
@@ -195,15 +196,38 @@ def evened(
         The kernel, and as `coverage_of` what covers each point, both no longer bounded by 1.
     """
     means = kernel.row_means()
-    usual = float(means.mean())
-    factors = ((usual / means) ** EVENNESS).astype(np.float32)
+    power, usual = min(1.0, EVENNESS * hubness(points, means)), float(means.mean())
+    factors = ((usual / means) ** power).astype(np.float32)
     most = np.zeros(len(points), dtype=np.float32)
     for start in range(0, len(covered), _COVERED_AT_ONCE):
         near = gaussian(square_distances(points, covered[start : start + _COVERED_AT_ONCE]), bandwidth)
         near_all = np.maximum(near.mean(axis=0, dtype=np.float64), _TINY)
-        near *= ((usual / near_all) ** EVENNESS).astype(np.float32)
+        near *= ((usual / near_all) ** power).astype(np.float32)
         np.maximum(most, near.max(axis=1), out=most)
     return kernel.scaled(factors), most * factors
+
+
+def hubness(points: Points, nearness: NDArray[np.float64]) -> float:
+    """How far the points that are near to all are among the nearest of many: a correlation, 0 where it is negative.
+
+    That is what tells hubs from points of a dense group, which have close neighbours of their own (Radovanović,
+    Nanopoulos & Ivanović 2010). Looks at 1,024 points, evenly spaced.
+
+    Args:
+        points: Shape ``(n, d)``.
+        nearness: Shape ``(n,)``: how near each is to all.
+    """
+    step = max(1, -(-len(points) // _HUB_ROWS))
+    some, near = points[::step], nearness[::step]
+    k = min(HUB_NEIGHBOURS, len(some) - 1)
+    if k < 1:
+        return 0.0
+    square = square_distances(some, some)
+    np.fill_diagonal(square, np.inf)
+    nearest = (square <= np.partition(square, k - 1, axis=1)[:, k - 1, None]).sum(axis=0)
+    if nearest.std() == 0.0 or near.std() <= _TINY:
+        return 0.0
+    return max(0.0, float(np.corrcoef(nearest, near)[0, 1]))
 
 
 def pure_radius(points: Points, n_groups: int, seed: int, *, pure: float = PURE) -> float:

@@ -25,6 +25,7 @@ ONLY_COST = {
     "_STALE_AT_ONCE",
     "_CHUNK_ROWS",
     "_COVERED_AT_ONCE",
+    "_HUB_ROWS",
     "_MEAN_ROWS",
     "_NOTHING",
     "_TINY",

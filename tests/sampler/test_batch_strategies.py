@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sampler.coverage import hubness
 from sampler.diversity import square_distances
 from sampler.gradients import residuals
 from sampler.head import LinearHead
@@ -158,10 +159,12 @@ def test_herding_gains_what_is_gained_with_an_explicit_kernel(make_context: Cont
     width = float(np.sqrt(np.median(square_distances(points, points))))
     kernel = np.exp(-square_distances(points, points).astype(np.float64) / (2 * width**2))
     near = np.exp(-square_distances(points, covered).astype(np.float64) / (2 * width**2))
-    if name == "uncertainty_herding":  # whoever is near to everybody counts for less, on either side
+    if name == "uncertainty_herding":  # hubs count for less, on either side
         usual = kernel.mean(axis=1)
-        near /= np.sqrt(usual[:, None] / usual.mean() * near.mean(axis=0) / usual.mean())
-        kernel /= np.sqrt(usual[:, None] * usual) / usual.mean()
+        power = hubness(points, usual)
+        assert power > 0.05
+        near /= (usual[:, None] / usual.mean() * near.mean(axis=0) / usual.mean()) ** power
+        kernel /= (usual[:, None] * usual / usual.mean() ** 2) ** power
     picks, gains = plain_cover(kernel, weights, near.max(axis=1), 15)
     ranking = get_strategy(name).rank(context, 15)
     # Not all the picks: of two points that cover each other best, either may be taken.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sampler.coverage import coverage_of, evened, gaussian, greedy_cover, pure_radius
+from sampler import coverage
+from sampler.coverage import coverage_of, evened, gaussian, greedy_cover, hubness, pure_radius
 from sampler.diversity import square_distances
 from sampler.errors import InvalidInput
 from sampler.symmetric import Symmetric
@@ -53,16 +54,19 @@ def test_an_even_kernel_is_divided_by_how_near_either_side_is_to_all(n: int) -> 
     kernel = gaussian(square_distances(points, points), 1.5)
     near = gaussian(square_distances(points, covered), 1.5)
     means = kernel.mean(axis=1, dtype=np.float64)
+    power = hubness(points, means)
+    assert power > 0.3
     even, covers = evened(Symmetric.of(kernel.copy()), points, covered, 1.5)
     rows = np.stack([even.row(i) for i in range(n)])
-    np.testing.assert_allclose(rows, kernel * means.mean() / np.sqrt(means[:, None] * means), rtol=1e-4)
-    expected = near * means.mean() / np.sqrt(means[:, None] * near.mean(axis=0, dtype=np.float64))
+    shares = means / means.mean()
+    np.testing.assert_allclose(rows, kernel / (shares[:, None] * shares) ** power, rtol=1e-4)
+    expected = near / (shares[:, None] * near.mean(axis=0, dtype=np.float64) / means.mean()) ** power
     np.testing.assert_allclose(covers, expected.max(axis=1), rtol=1e-4)
     _, uncovered = evened(Symmetric.of(kernel.copy()), points, covered[:0], 1.5)
     assert not uncovered.any()
 
 
-def test_an_even_kernel_halves_the_lead_of_a_hub() -> None:
+def test_an_even_kernel_takes_from_the_lead_of_a_hub() -> None:
     rng = np.random.default_rng(0)
     around = rng.normal(size=(60, 40))
     around /= np.linalg.norm(around, axis=1, keepdims=True)
@@ -72,7 +76,29 @@ def test_an_even_kernel_halves_the_lead_of_a_hub() -> None:
     even, _ = evened(kernel, points, points[:0], 1.0)
     lead, left = plain[60] / plain[:60].mean(), even.row_means()[60] / even.row_means()[:60].mean()
     assert lead > 1.5
-    assert left == pytest.approx(np.sqrt(lead), rel=0.02)
+    assert left == pytest.approx(lead ** (1.0 - hubness(points, plain)), rel=0.02)
+    assert left < 1.4
+
+
+def test_hubs_are_near_to_all_and_among_the_nearest_of_many_and_dense_groups_are_not() -> None:
+    rng = np.random.default_rng(1)
+
+    def of(points: np.ndarray) -> float:
+        points = points.astype(np.float32)
+        return hubness(points, gaussian(square_distances(points, points), 3.0).mean(axis=1, dtype=np.float64))
+
+    groups = 5.0 * np.eye(6)[np.repeat(np.arange(6), [200, 100, 50, 25, 15, 10])]
+    assert of(rng.normal(size=(400, 30))) > 0.7
+    assert of(groups + 0.3 * rng.normal(size=(400, 6))) < 0.2
+    assert of(np.ones((50, 3))) == 0.0
+    assert of(np.ones((1, 3))) == 0.0
+
+
+def test_hubness_looks_at_points_from_all_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(2).normal(size=(301, 20)).astype(np.float32)
+    near = gaussian(square_distances(points, points), 3.0).mean(axis=1, dtype=np.float64)
+    monkeypatch.setattr(coverage, "_HUB_ROWS", 100)
+    assert hubness(points, near) == hubness(points[::4], near[::4])
 
 
 def test_what_is_covered_once_is_covered_a_second_time_before_it_ends() -> None:
