@@ -75,15 +75,16 @@ class ClassNames:
         nowhere near it.
 
         Args:
-            rows: Shape ``(n,)``; of more than 5,000 the first.
+            rows: Shape ``(n,)``; of more than 5,000 so many, evenly spaced: pools often come sorted by class.
         """
         near = np.zeros(len(self.vectors), dtype=bool)
-        readable, items = np.flatnonzero(self.readable), self._items(rows[:_NEAR_REFERENCES])
+        readable, items = np.flatnonzero(self.readable), self._items(_spaced(rows, _NEAR_REFERENCES))
         k = min(NAME_NEIGHBOURS, len(items) - 1)
         if k < 1 or not len(readable):
             return near
-        among = items[:_NEAR_ROWS] @ items.T
-        np.fill_diagonal(among, -np.inf)  # nobody is a neighbour of their own
+        asked = _spaced(np.arange(len(items)), _NEAR_ROWS)
+        among = items[asked] @ items.T
+        among[np.arange(len(asked)), asked] = -np.inf  # nobody is a neighbour of their own
         usual = float(np.median(_kth_largest(among, k)))
         near[readable] = _kth_largest(self._directions(readable) @ items.T, k) >= NAME_NEAR * usual
         return near if 2 * near.sum() > len(readable) else np.zeros_like(near)
@@ -149,6 +150,11 @@ def names_trust(shares: FloatArray, y: IntArray) -> float:
     said = float(np.square(shares, dtype=np.float64).sum())
     own = float(np.asarray(shares, np.float64)[np.arange(len(y)), y].sum())
     return min(1.0, own / said) if said > 0.0 else 0.0
+
+
+def _spaced(rows: IntArray, most: int) -> IntArray:
+    """At most so many of the rows, evenly spaced."""
+    return rows[:: max(1, -(-len(rows) // most))]
 
 
 def _kth_largest(values: Points, k: int) -> Points:

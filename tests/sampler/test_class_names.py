@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sampler import class_names
 from sampler.class_names import ClassNames, column_means, names_evidence, names_trust
 from sampler.errors import InvalidInput
 
@@ -53,6 +54,15 @@ def test_names_lie_among_items_or_they_do_not(items: np.ndarray) -> None:
     lone = np.concatenate([np.eye(1, 8), np.random.default_rng(1).normal(size=(5, 8)) * [0, 0, 0, 0, 0, 0, 1, 1]])
     assert names_of(items, lone).near(rows).tolist() == [False] * 6, "most of them say nothing"
     assert not names_of(items, np.eye(6, 8)).near(rows[:1]).any()
+
+
+def test_names_lie_among_the_items_of_a_pool_that_is_sorted_by_class(
+    items: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_names, "_NEAR_REFERENCES", 90)
+    monkeypatch.setattr(class_names, "_NEAR_ROWS", 30)
+    by_class = np.argsort(np.arange(180) % 6, kind="stable")
+    assert names_of(items, np.eye(6, 8)).near(by_class).tolist() == [True] * 6
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 6])
