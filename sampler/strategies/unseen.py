@@ -42,7 +42,7 @@ class Sought:
     positions: IntArray
     classes: IntArray
     shares: FloatArray
-    most: float = SEEK_SHARE
+    most: float
 
 
 def with_unseen_classes(ctx: QueryContext, size: int, seed: int, body: Body) -> Ranking:
@@ -73,7 +73,7 @@ def seek(ctx: QueryContext, seed: int) -> Sought:
     is looked for with less and less hope the more labels its name should have brought, and not while one of its
     likeliest items is pending.
     """
-    nothing = Sought(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    nothing = Sought(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 0.0)
     unseen = np.setdiff1d(np.arange(ctx.n_classes), ctx.y)
     if ctx.names is None or not len(unseen) or not len(ctx.candidates):
         return nothing
@@ -96,8 +96,7 @@ def seek(ctx: QueryContext, seed: int) -> Sought:
     hopeful = (trust * likeliest >= LEAST_TRUST) & (promise >= LEAST_PROMISE)
     hopeful &= ~_asked(ctx.names, ctx.pending, wanted, shares)
     order = np.lexsort((tie_keys(rows[shares.argmax(axis=0)], seed), -promise))
-    room = math.ceil(share * ctx.batch_size)
-    return _one_each(ctx, positions, shares, wanted, order[hopeful[order]], room, share)
+    return _one_each(ctx, positions, shares, wanted, order[hopeful[order]], share)
 
 
 def _asked(names: ClassNames, pending: IntArray, wanted: IntArray, shares: FloatArray) -> NDArray[np.bool_]:
@@ -111,15 +110,13 @@ def _asked(names: ClassNames, pending: IntArray, wanted: IntArray, shares: Float
 
 
 def _one_each(
-    ctx: QueryContext,
-    positions: IntArray,
-    shares: FloatArray,
-    wanted: IntArray,
-    order: IntArray,
-    room: int,
-    share: float,
+    ctx: QueryContext, positions: IntArray, shares: FloatArray, wanted: IntArray, order: IntArray, most: float
 ) -> Sought:
-    """For each class in turn, of the likeliest items that are left, the one that is most like the others of them."""
+    """For each class in turn, of the likeliest items that are left, the one that is most like the others of them.
+
+    As many as go into that share of a batch.
+    """
+    room = math.ceil(most * ctx.batch_size)
     free = np.ones(len(positions), dtype=bool)
     picks: list[int] = []
     columns: list[int] = []
@@ -135,7 +132,7 @@ def _one_each(
         free[pick] = False
         picks.append(pick)
         columns.append(int(column))
-    return Sought(positions[picks], wanted[columns], shares[picks, columns].astype(np.float64), share)
+    return Sought(positions[picks], wanted[columns], shares[picks, columns].astype(np.float64), most)
 
 
 def _without(ctx: QueryContext, positions: IntArray) -> QueryContext:
