@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 _CODE = ("sampler", "models", "worker")
+STUDENT_GROWTH = 1.25
+"""A student is trained when labels have grown by this: one at each step would take ten times as long as all else."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def _options(cell: Cell, noise: float) -> SimulateOptions:
         schedule=plan.then,
         encoder="none",
         student=cell.student,
+        student_growth=STUDENT_GROWTH,
         noise=noise,
     )
 
@@ -172,7 +175,11 @@ def _made_ready(cell: Cell, folder: Path) -> tuple[Bench, float, float]:
 def curve(
     record: dict[str, Any], which: str = "accuracy", until: int | None = None
 ) -> tuple[list[int], NDArray[np.float64]]:
-    """Labels and ``accuracy`` (or another of a run's curves) at each step of a record, (steps,), up to ``until``."""
+    """Labels and ``accuracy`` (or another of a run's curves), (steps,), up to ``until``, at the steps that have it."""
     run = record["run"]
-    steps = sum(1 for labels in run["labels"] if until is None or labels <= until)
-    return run["labels"][:steps], np.array(run[which][:steps])
+    known = [
+        (labels, value)
+        for labels, value in zip(run["labels"], run[which], strict=True)
+        if value is not None and (until is None or labels <= until)
+    ]
+    return [labels for labels, _ in known], np.array([value for _, value in known])

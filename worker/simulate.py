@@ -47,6 +47,8 @@ class SimulateOptions:
         student: ``auto``, or ``none`` to leave distillation out.
         ranker: ``teacher`` or ``student``: whose probabilities rank.
         noise: Share of answers that are wrong, each a class drawn at random.
+        student_growth: How far labels must have grown for the next student, as a factor; 1 trains one each round. The
+            steps between have None in ``student_accuracy``.
     """
 
     strategy: str = "auto"
@@ -61,6 +63,7 @@ class SimulateOptions:
     student: str = "auto"
     ranker: str = "teacher"
     noise: float = 0.0
+    student_growth: float = 1.0
 
     def __post_init__(self) -> None:
         from sampler.strategies import get_strategy
@@ -83,6 +86,8 @@ class SimulateOptions:
             raise Invalid("noise: a share of answers, 0 or more and less than 1")
         if self.ranker == "student" and self.student == "none":
             raise Invalid("ranker: there is no student to rank with; leave out --student none")
+        if self.student_growth < 1.0 or (self.ranker == "student" and self.student_growth > 1.0):
+            raise Invalid("student_growth: 1 or more, and 1 where the student ranks")
 
     def batch_after(self, bought: int) -> int:
         """How many labels the batch has that follows ``bought`` of them, at least 1.
@@ -294,20 +299,22 @@ def run_seed(bench: Bench, options: SimulateOptions, seed: int) -> dict[str, Any
     bought = np.empty(0, dtype=np.int64)
     previous: PreviousRound | None = None
     first = min(options.initial or options.batch, budget)
-    step = 0
+    step, distilled = 0, 0
     result = run_round(oracle.data(bought, options), _recipe(options, first, seed), None, _generator(seed, step))
     while len(bought) < budget:
         batch = result.rows[: min(first if step == 0 else options.batch_after(len(bought)), budget - len(bought))]
         bought = np.concatenate([bought, batch])
         step += 1
         started = time.perf_counter()
-        recipe = _recipe(options, options.batch_after(len(bought)), seed)
+        due = len(bought) >= options.student_growth * distilled or len(bought) == budget
+        distilled = len(bought) if due else distilled
+        recipe = _recipe(options, options.batch_after(len(bought)), seed, with_student=due)
         result = run_round(oracle.data(bought, options), recipe, previous, _generator(seed, step))
         run["round_seconds"].append(round(time.perf_counter() - started, 4))
         run["rank_seconds"].append(round(result.timings.get("rank", 0.0), 4))
         run["labels"].append(len(bought))
         run["queries"].append(batch.tolist())
-        _score(run, bench, result, oracle.answers(bought), options)
+        _score(run, bench, result, oracle.answers(bought), with_student=due and options.student != "none")
         previous = _next(previous, result, bench)
     if options.student == "none":
         run["student_accuracy"] = None
@@ -332,12 +339,12 @@ class _Oracle:
         return self._bench.data(rows, self.answers(rows), options.strategy == "random")
 
 
-def _recipe(options: SimulateOptions, batch: int, seed: int) -> Recipe:
+def _recipe(options: SimulateOptions, batch: int, seed: int, *, with_student: bool = True) -> Recipe:
     # Rankings are built so that a short one is the start of a long one: ranking just the batch changes nothing.
     return Recipe(
         strategy=options.strategy,
         encoder=options.encoder,
-        student=options.student,
+        student=options.student if with_student else "none",
         ranker=options.ranker,
         seed=seed,
         batch_size=batch,
@@ -349,7 +356,7 @@ def _generator(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, 0x0B, step])
 
 
-def _score(run: dict[str, Any], bench: Bench, result: RoundResult, answers: IntArray, options: SimulateOptions) -> None:
+def _score(run: dict[str, Any], bench: Bench, result: RoundResult, answers: IntArray, *, with_student: bool) -> None:
     teacher: LogisticTeacher | None = result.teacher
     if teacher is not None:
         probabilities = bench.test_probabilities(teacher)
@@ -360,10 +367,9 @@ def _score(run: dict[str, Any], bench: Bench, result: RoundResult, answers: IntA
     value, f1 = bench.scores(probabilities)
     run["accuracy"].append(value)
     run["macro_f1"].append(f1)
-    if options.student != "none":
-        student = result.student
-        guesses = student.predict_proba(bench.test_items) if student is not None else probabilities
-        run["student_accuracy"].append(bench.scores(guesses)[0])
+    student = result.student
+    guesses = student.predict_proba(bench.test_items) if student is not None else probabilities
+    run["student_accuracy"].append(bench.scores(guesses)[0] if with_student else None)
 
 
 def _next(previous: PreviousRound | None, result: RoundResult, bench: Bench) -> PreviousRound | None:

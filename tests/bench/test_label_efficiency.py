@@ -105,6 +105,16 @@ def test_the_report_is_that_of_the_curves() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_student_counts_at_the_steps_where_one_was_trained() -> None:
+    [run] = [kept("auto", "extras", 0, [0.5, 0.7, 0.9])]
+    run |= {"student": "auto", "run": run["run"] | {"student_accuracy": [0.4, None, 0.8]}}
+    [row] = summary([run])
+    assert (row["who"], row["bought"]) == ("student", 18)
+    assert row["mean_accuracy"] == pytest.approx(0.6)
+    assert row["labels_95"] is None
+
+
+@pytest.mark.usefixtures("folder")
 def test_three_savings_are_told_apart() -> None:
     [row] = savings(CURVES)
     assert row["selection_95"] == pytest.approx(1 - 10 / 27)

@@ -330,6 +330,7 @@ def test_no_test_row_has_a_part_in_the_graph_of_neighbours() -> None:
     [
         ("batch", 0), ("budget", 0), ("seeds", 0), ("initial", 0), ("noise", 1.0), ("noise", -0.1),
         ("baseline", "margin"), ("baseline_features", "smooth"), ("student", "bert"), ("ranker", "me"),
+        ("student_growth", 0.9),
     ],
 )  # fmt: skip
 def test_options_that_mean_nothing_are_refused_by_name(option: str, value: Any) -> None:
@@ -345,6 +346,19 @@ def test_an_unknown_strategy_is_refused() -> None:
 def test_ranking_by_a_student_that_is_not_trained_is_refused() -> None:
     with pytest.raises(Invalid, match="no student to rank with"):
         SimulateOptions(ranker="student", student="none")
+
+
+def test_a_student_is_trained_when_labels_have_grown_and_at_the_end_and_changes_no_query() -> None:
+    options = replace(FAST, student="auto", seeds=1, budget=56, baseline="none")
+    some = simulate(POOL, TEST, replace(options, student_growth=1.5))["seeds"][0]
+    # 8, 16 and 24 labels, then the first number that is half as much again, and the last.
+    assert [value is not None for value in some["student_accuracy"]] == [True, True, True, False, True, False, True]
+    every = simulate(POOL, TEST, options)["seeds"][0]
+    assert None not in every["student_accuracy"]
+    assert some["queries"] == every["queries"]
+    assert some["accuracy"] == every["accuracy"]
+    with pytest.raises(Invalid, match="1 where the student ranks"):
+        SimulateOptions(ranker="student", student_growth=1.5)
 
 
 @pytest.mark.parametrize(
