@@ -38,12 +38,17 @@ class Choice:
         temperature: What logits are divided by, 0.2 … 5; 1 where nothing could be compared.
         losses: Each view's log-loss on rows that it was not trained on, at its best C; empty where nothing could be
             compared.
+        chance: The log-loss on the same rows of answering with how often each class is among them; None where a class
+            has not a label for each fold, since what is not learned of it then says nothing of the others.
+        by_chance: Whether the view predicts them no better than that: its loss is not less by a standard error.
     """
 
     view: str
     C: float
     temperature: float
     losses: Mapping[str, float] = field(default_factory=dict)
+    chance: float | None = None
+    by_chance: bool = False
 
 
 def choose_regularisation(
@@ -77,7 +82,8 @@ def choose_regularisation(
         at = min(near, key=lambda i: abs(np.log(C_GRID[i] / DEFAULT_C)))
         losses[view] = float(rows.mean(axis=1).min())
         if best is None or losses[view] < losses[best.view]:
-            best = Choice(view, C_GRID[at], float(np.clip(temperatures[at], 0.2, 5.0)), losses)
+            found = _chance(rows[rows.mean(axis=1).argmin()], targets, folds)
+            best = Choice(view, C_GRID[at], float(np.clip(temperatures[at], 0.2, 5.0)), losses, *found)
     assert best is not None  # noqa: S101 — there is a view
     return best
 
@@ -131,6 +137,17 @@ def _path_losses(
         if C > _UP_FROM and means[-1] > means[-2] > min(means):
             break
     return temperatures, np.array(losses)
+
+
+def _chance(losses: NDArray[np.float64], y: IntArray, folds: IntArray) -> tuple[float | None, bool]:
+    """``chance`` and ``by_chance`` of a `Choice`, from a view's loss of each tested row, (tested rows,)."""
+    truth = np.concatenate([y[folds == fold] for fold in range(N_FOLDS)])[: len(losses)]
+    counts = np.bincount(truth)
+    if counts[counts > 0].min() < N_FOLDS:
+        return None, False
+    chance = -np.log(counts[truth] / len(truth))
+    gain = chance - losses
+    return float(chance.mean()), bool(gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 def _spread(logits: FloatArray, present: IntArray, n_classes: int) -> NDArray[np.float64]:

@@ -44,6 +44,8 @@ class LogisticTeacher:
         scale: What they were then divided by, (d,).
         view: Which view of the rows it was trained on, and is to be asked about.
         losses: What cross-validation found for each view when it last chose; empty where there was nothing to compare.
+        chance: As in `Choice`, as it was then: the loss of answering with how often each class occurs.
+        by_chance: As in `Choice`: whether the teacher did no better.
     """
 
     coef: FloatArray
@@ -57,6 +59,8 @@ class LogisticTeacher:
     scale: FloatArray
     view: str = RAW
     losses: Mapping[str, float] = field(default_factory=dict)
+    chance: float | None = None
+    by_chance: bool = False
 
     @classmethod
     def fit(
@@ -174,12 +178,14 @@ class LogisticTeacher:
             scale=scale,
             view=choice.view,
             losses=choice.losses,
+            chance=choice.chance,
+            by_chance=choice.by_chance,
         )
 
     @property
     def choice(self) -> Choice:
         """What cross-validation last chose."""
-        return Choice(self.view, self.C, self.temperature, self.losses)
+        return Choice(self.view, self.C, self.temperature, self.losses, self.chance, self.by_chance)
 
     def predict_proba(self, X: Any, rows: IntArray | None = None, *, threads: int | None = None) -> FloatArray:
         """Probabilities of all classes, (n, n_classes) float32, rows sum to 1; reads memory-mapped features in chunks.
@@ -228,7 +234,9 @@ class LogisticTeacher:
             "chosen_at": np.array([self.chosen_at], dtype=np.int64),
             "center": self.center,
             "scale": self.scale,
-            "view": _bytes_of({"view": self.view, "losses": dict(self.losses)}),
+            "view": _bytes_of(
+                {"view": self.view, "losses": dict(self.losses), "chance": self.chance, "by_chance": self.by_chance}
+            ),
         }
 
     @classmethod
@@ -253,6 +261,8 @@ class LogisticTeacher:
                 scale=np.asarray(arrays["scale"], dtype=np.float32),
                 view=str(seen_as.get("view", RAW)),
                 losses={str(name): float(loss) for name, loss in seen_as.get("losses", {}).items()},
+                chance=seen_as.get("chance"),
+                by_chance=bool(seen_as.get("by_chance", False)),
             )
         except KeyError as missing:
             raise CorruptModel("A teacher's state", f"it has no array {missing}") from missing

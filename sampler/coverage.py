@@ -208,10 +208,11 @@ def evened(
 
 
 def hubness(points: Points, nearness: NDArray[np.float64]) -> float:
-    """How far the points that are near to all are among the nearest of many: a correlation, 0 where it is negative.
+    """How far points that are near to all are among the nearest of many: a rank correlation, 0 where it is negative.
 
     That is what tells hubs from points of a dense group, which have close neighbours of their own (Radovanović,
-    Nanopoulos & Ivanović 2010). Looks at 1,024 points, evenly spaced.
+    Nanopoulos & Ivanović 2010). Of ranks, since how often a hub is among the nearest has no bound: among rows of counts
+    one was for 452 of 1,024. Looks at 1,024 points, evenly spaced.
 
     Args:
         points: Shape ``(n, d)``.
@@ -227,7 +228,18 @@ def hubness(points: Points, nearness: NDArray[np.float64]) -> float:
     nearest = (square <= np.partition(square, k - 1, axis=1)[:, k - 1, None]).sum(axis=0)
     if nearest.std() == 0.0 or near.std() <= _TINY:
         return 0.0
-    return max(0.0, float(np.corrcoef(nearest, near)[0, 1]))
+    return max(0.0, rank_correlation(nearest, near))
+
+
+def rank_correlation(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+    """Spearman's, in [-1, 1]; of values that are not all equal.
+
+    >>> round(rank_correlation(np.array([1, 2, 900]), np.array([0.1, 0.2, 0.3])), 6)
+    1.0
+    """
+    from scipy.stats import rankdata
+
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
 def pure_radius(points: Points, n_groups: int, seed: int, *, pure: float = PURE) -> float:

@@ -43,6 +43,8 @@ class QueryContext:
             mean anything; features as they are where None.
         names: The names of the classes among the items (`sampler.class_names`): where to look for classes not seen yet;
             None where nothing is known of them.
+        by_chance: Whether the model predicts labels that it was not trained on no better than how often each class
+            occurs.
     """
 
     features: NDArray[np.floating[Any]]
@@ -59,6 +61,7 @@ class QueryContext:
     weights: FloatArray | None = None
     scaling: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None = None
     names: ClassNames | None = None
+    by_chance: bool = False
 
     @property
     def covered(self) -> IntArray:

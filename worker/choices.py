@@ -19,7 +19,9 @@ _ASKED_FOR = {
 }
 
 
-def ranking_choice(strategy: str, used: str, y: IntArray, n_classes: int, *, has_model: bool) -> dict[str, Any]:
+def ranking_choice(
+    strategy: str, used: str, y: IntArray, n_classes: int, *, has_model: bool, by_chance: bool = False
+) -> dict[str, Any]:
     """How the items that come next were chosen, as a round's metrics hold it.
 
     Args:
@@ -28,13 +30,14 @@ def ranking_choice(strategy: str, used: str, y: IntArray, n_classes: int, *, has
         y: Shape ``(l,)``: class indices of the labels that were trained on.
         n_classes: Number of classes of the project.
         has_model: Whether there was a model to rank with.
+        by_chance: Whether it predicts labels that it has not seen no better than how often each class occurs.
 
     Returns:
         ``strategy``, the one that did the work (``ranked_by``), the ``phase`` of ``auto`` (else None) and ``why``
         (None where it is because the settings say so).
     """
     if used == "auto":
-        phase = auto_phase(y, n_classes, has_model=has_model)
+        phase = auto_phase(y, n_classes, has_model=has_model, by_chance=by_chance)
         return {"strategy": strategy, "ranked_by": phase.strategy, "phase": phase.name, "why": phase.why}
     why = None if used == strategy else "there is no model yet, and the strategy needs one"
     return {"strategy": strategy, "ranked_by": used, "phase": None, "why": why}

@@ -203,7 +203,7 @@ class _Round:
                 "labels": len(self._y),
                 "accuracy": None,
                 "note": reason,
-                "ranking": self._ranking_choice(False),
+                "ranking": self._ranking_choice(None),
                 **self._unseen(),
             },
             timings={name: round(seconds, 4) for name, seconds in self._timings.items()},
@@ -275,7 +275,8 @@ class _Round:
             "measured_labels": len(data.holdout_rows),
             "teacher_c": teacher.C,
             **view_choice(teacher.view, teacher.losses, teacher.chosen_at, tuple(data.views)),
-            "ranking": self._ranking_choice(True),
+            "chance_loss": None if teacher.chance is None else round(teacher.chance, 4),
+            "ranking": self._ranking_choice(teacher),
             "teacher": None,
             "student": None,
             "accuracy": None,
@@ -331,6 +332,7 @@ class _Round:
             class_names=self._data.class_names,
             scaling=self._scaling(teacher, self._data.views[view]),
             names=self._names(),
+            by_chance=_by_chance(teacher),
         )
         return rank_groups(strategy, context, self._recipe.queue_size, self._data.groups)
 
@@ -341,9 +343,16 @@ class _Round:
             return strategy
         return get_strategy("typiclust" if strategy.name == "clustered_margin" else "random")
 
-    def _ranking_choice(self, has_model: bool) -> dict[str, Any]:
-        used = self._strategy(has_model).name
-        return ranking_choice(self._recipe.strategy, used, self._y, self._data.n_classes, has_model=has_model)
+    def _ranking_choice(self, teacher: LogisticTeacher | None) -> dict[str, Any]:
+        has_model = teacher is not None
+        return ranking_choice(
+            self._recipe.strategy,
+            self._strategy(has_model).name,
+            self._y,
+            self._data.n_classes,
+            has_model=has_model,
+            by_chance=_by_chance(teacher),
+        )
 
     # --- parts -----------------------------------------------------------------------------------------------------
 
@@ -380,6 +389,10 @@ class _Round:
             yield
         finally:
             self._timings[step] = self._timings.get(step, 0.0) + time.perf_counter() - started
+
+
+def _by_chance(teacher: LogisticTeacher | None) -> bool:
+    return teacher is not None and teacher.by_chance
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]], notes: dict[str, Any]) -> dict[str, NDArray[Any]]:

@@ -239,6 +239,22 @@ def test_the_first_view_wins_among_equals():
     assert LogisticTeacher.fit_views(views, np.arange(60), y, 4, rng=np.random.default_rng(0)).view == RAW
 
 
+def test_a_teacher_knows_whether_it_predicts_better_than_how_often_each_class_occurs():
+    def chosen(X, y):
+        return LogisticTeacher.fit(X, y, 4, rng=np.random.default_rng(0)).choice
+
+    clear, _, y = two_views(60)
+    y[:20] = 3
+    blind = np.random.default_rng(1).normal(size=clear.shape).astype(np.float32)
+    shares = np.bincount(y) / 60
+    for X, by_chance in ((clear, False), (blind, True)):
+        assert chosen(X, y).chance == pytest.approx(-(shares * np.log(shares)).sum())
+        assert chosen(X, y).by_chance is by_chance
+    # One class is there four times: with five folds some are trained on so few of it that nothing is said.
+    few = np.concatenate([np.flatnonzero(y != 0), np.flatnonzero(y == 0)[:4]])
+    assert (chosen(blind[few], y[few]).chance, chosen(blind[few], y[few]).by_chance) == (None, False)
+
+
 def test_a_view_stands_until_labels_have_grown_or_it_is_gone():
     clear, noisy, y = two_views(200)
 
@@ -259,5 +275,6 @@ def test_a_teacher_is_kept_with_its_view_and_one_kept_before_there_were_views_is
     teacher = LogisticTeacher.fit_views({RAW: noisy, "other": clear}, np.arange(60), y, 4, rng=np.random.default_rng(0))
     again = LogisticTeacher.from_arrays(teacher.arrays())
     assert (again.view, again.losses) == ("other", teacher.losses)
+    assert again.chance == teacher.chance is not None
     old = {name: array for name, array in teacher.arrays().items() if name != "view"}
     assert LogisticTeacher.from_arrays(old).view == RAW

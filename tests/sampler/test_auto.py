@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import sampler.auto_constants
-from sampler.strategies import strategy_names
-from sampler.strategies.auto import COLD_START, DOUBTS, auto_phase
+from sampler.strategies import get_strategy, strategy_names
+from sampler.strategies.auto import BY_CHANCE, COLD_START, DOUBTS, auto_phase
+from tests.sampler.conftest import ContextMaker
 
 FOLDER = Path(sampler.auto_constants.__file__).parent
 BEHIND_AUTO = (
@@ -84,3 +85,24 @@ def test_the_phase_and_its_reason(
 def test_labels_of_one_class_are_no_model() -> None:
     phase = auto_phase(np.zeros(30, dtype=np.int64), 2, has_model=True)
     assert (phase.name, phase.why) == (COLD_START, "all labels are of one class so far")
+
+
+def test_a_model_that_knows_nothing_is_not_asked_what_it_doubts() -> None:
+    y = np.arange(40) % 2
+    phase = auto_phase(y, 2, has_model=True, by_chance=True)
+    assert (phase.name, phase.strategy) == (BY_CHANCE, "random")
+    assert "no better than how often each class occurs" in phase.why
+    assert auto_phase(y[:10], 2, has_model=True, by_chance=True).name == COLD_START
+
+
+def test_then_it_draws_each_item_with_odds_by_how_many_it_stands_for(make_context: ContextMaker) -> None:
+    first = []
+    for seed in range(2_000):
+        ctx = make_context(n=45, n_labeled=40, by_chance=True, weights=np.array([1.0, 1.0, 2.0, 2.0, 4.0]), seed=seed)
+        ranking = get_strategy("auto").rank(ctx, 3)
+        assert set(ranking.reasons) == {"drawn at random"}
+        assert ranking.probabilities is not None
+        first.append((int(np.searchsorted(ctx.candidates, ranking.rows[0])), float(ranking.probabilities[0])))
+    drawn = np.bincount([place for place, _ in first], minlength=5) / len(first)
+    np.testing.assert_allclose(drawn, [0.1, 0.1, 0.2, 0.2, 0.4], atol=0.035)
+    assert {round(probability, 6) for place, probability in first if place == 4} == {0.4}

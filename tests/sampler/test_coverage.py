@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sampler import coverage
-from sampler.coverage import coverage_of, evened, gaussian, greedy_cover, hubness, pure_radius
+from sampler.coverage import coverage_of, evened, gaussian, greedy_cover, hubness, pure_radius, rank_correlation
 from sampler.diversity import square_distances
 from sampler.errors import InvalidInput
 from sampler.symmetric import Symmetric
@@ -89,9 +89,17 @@ def test_hubs_are_near_to_all_and_among_the_nearest_of_many_and_dense_groups_are
 
     groups = 5.0 * np.eye(6)[np.repeat(np.arange(6), [200, 100, 50, 25, 15, 10])]
     assert of(rng.normal(size=(400, 30))) > 0.7
-    assert of(groups + 0.3 * rng.normal(size=(400, 6))) < 0.2
+    assert of(groups + 0.3 * rng.normal(size=(400, 6))) < 0.3
     assert of(np.ones((50, 3))) == 0.0
     assert of(np.ones((1, 3))) == 0.0
+
+
+def test_a_few_extreme_hubs_do_not_hide_that_there_are_hubs() -> None:
+    nearest = np.array([0, 1, 2, 3, 4, 400])
+    nearness = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert rank_correlation(nearest, nearness) == pytest.approx(1.0)
+    assert rank_correlation(nearest, -nearness) == pytest.approx(-1.0)
+    assert rank_correlation(np.array([1, 1, 2, 2]), np.array([1.0, 2.0, 3.0, 4.0])) == pytest.approx(4 / np.sqrt(20))
 
 
 def test_hubness_looks_at_points_from_all_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,19 @@ def test_a_round_is_explained_in_words() -> None:
     )
 
 
+def test_that_the_model_knows_nothing_yet_is_said() -> None:
+    many = np.array([0, 1] * 20)
+    metrics = {
+        "ranking": ranking_choice("auto", "auto", many, 2, has_model=True, by_chance=True),
+        **view_choice("raw", {"raw": 0.7}, 40, ("raw",)),
+    }
+    assert metrics["ranking"]["phase"] == "by_chance"
+    assert explained(metrics).startswith(
+        "Next come items drawn at random: the model predicts labels that it has not seen no better than how often each "
+        "class occurs."
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "share", "said"),
     [

@@ -168,6 +168,17 @@ def test_a_round_says_what_ranked_and_why(
     np.testing.assert_array_equal(result.rows, same.rows)
 
 
+def test_where_nothing_can_be_learned_a_round_draws_at_random_and_says_so() -> None:
+    features = np.random.default_rng(0).normal(size=X.shape).astype(np.float32)
+    result = run(make_data(40, features=features), student="none")
+    metrics = result.metrics
+    assert (metrics["ranking"]["phase"], metrics["ranking"]["ranked_by"]) == ("by_chance", "random")
+    assert metrics["chance_loss"] == pytest.approx(np.log(3), abs=0.03)
+    assert result.probabilities is not None
+    learned = run(make_data(40), student="none").metrics
+    assert learned["view_losses"][learned["teacher_view"]] < learned["chance_loss"] / 2
+
+
 @pytest.mark.parametrize(
     ("strategy", "ranked_by", "why"),
     [
