@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,9 @@ def gather(features: NDArray[np.floating], rows: IntArray) -> Points:
     """
     points = np.empty((len(rows), features.shape[1]), dtype=np.float32)
     if features.dtype == np.float16:
-        for part, chunk in _half_chunks(features, rows):
-            widen(chunk, points[part])
+        stored = HalfRows(features, rows)
+        for start in range(0, len(rows), _HALF_ROWS):
+            widen(stored[start : start + _HALF_ROWS], points[start:])
         return points
     for start in range(0, len(rows), _CHUNK_ROWS):
         points[start : start + _CHUNK_ROWS] = features[rows[start : start + _CHUNK_ROWS]]
@@ -51,25 +52,37 @@ def gather(features: NDArray[np.floating], rows: IntArray) -> Points:
     return points
 
 
-def gather_half(features: NDArray[np.float16], rows: IntArray) -> NDArray[np.float16]:
-    """The same as they are stored, shape ``(k, d)``: half the memory, for what widens a stretch at a time.
+@dataclass(frozen=True)
+class HalfRows:
+    """Rows of a float16 store, read each time they are asked for, so that no copy of many is kept.
 
-    Raises:
-        InvalidInput: A feature is NaN or infinite.
+    Attributes:
+        features: Shape ``(n, d)``, possibly memory-mapped.
+        rows: Shape ``(k,)``.
     """
-    points = np.empty((len(rows), features.shape[1]), dtype=np.float16)
-    for part, chunk in _half_chunks(features, rows):
-        points[part] = chunk
-    return points
 
+    features: NDArray[np.float16]
+    rows: IntArray
 
-def _half_chunks(features: NDArray[np.float16], rows: IntArray) -> Iterator[tuple[slice, NDArray[np.float16]]]:
-    for start in range(0, len(rows), _HALF_ROWS):
-        part = slice(start, min(len(rows), start + _HALF_ROWS))
-        chunk = np.asarray(features[rows[part]])
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(k, d)``."""
+        return len(self.rows), self.features.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: IntArray | slice) -> NDArray[np.float16]:
+        """Those at positions ``at``.
+
+        Raises:
+            InvalidInput: A feature is NaN or infinite.
+        """
+        rows = self.rows[at]
+        chunk = np.asarray(self.features[rows])
         if not all_finite(chunk):
-            _refuse(chunk, rows[part])
-        yield part, chunk
+            _refuse(chunk, rows)
+        return chunk
 
 
 def _refuse(points: NDArray[np.floating], rows: IntArray) -> None:
