@@ -83,7 +83,7 @@ class Gradients:
         lengths = np.empty(len(self), dtype=np.float32)
         for part, stretch in self.stretches():
             a, x = stretch.a[:], stretch.x[:]
-            lengths[part] = np.einsum("ij,ij->i", x, x) * np.einsum("ij,ij->i", a, a)
+            lengths[part] = np.vecdot(x, x) * np.vecdot(a, a)
         return lengths
 
     def measured(self) -> Gradients:

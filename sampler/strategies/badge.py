@@ -45,7 +45,7 @@ def _residual_lengths(probabilities: FloatArray | None, n: int) -> FloatArray:
         stretch = slice(start, min(n, start + _CHUNK_ROWS))
         known = None if probabilities is None else probabilities[stretch]
         a = _residuals(known, stretch.stop - start)
-        lengths[stretch] = np.einsum("ij,ij->i", a, a)
+        lengths[stretch] = np.vecdot(a, a)
     return lengths
 
 
