@@ -47,7 +47,7 @@ def density_scores(
     for stretch, chunk in feature_chunks(features, rows):
         with np.errstate(over="ignore", invalid="ignore"):
             points = chunk if divisor is None else chunk / divisor
-            norms = np.sqrt(np.einsum("ij,ij->i", points, points))
+            norms = np.sqrt(np.vecdot(points, points))
         if not np.isfinite(norms).all():
             refuse_features(chunk, rows[stretch])
         np.divide(1.0, norms, out=norms, where=norms > 0.0)

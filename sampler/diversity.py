@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,8 @@ _CHUNK_ROWS = 4_096
 _HALF_ROWS = 512
 _CHUNK_DISTANCES = 262_144  # 1 MB: what is done to them one after the other stays within the cache of one core
 _LLOYD_STEPS = 8
-_START_POINTS = 1_000
+_START_POINTS = 500
 _LARGEST_LLOYD = 8_000_000
-_LARGEST_COPY = 4_000_000  # 16 MB
 _MOST_PAIRED = 3_000  # 36 MB of distances
 
 
@@ -39,8 +38,9 @@ def gather(features: NDArray[np.floating], rows: IntArray) -> Points:
     """
     points = np.empty((len(rows), features.shape[1]), dtype=np.float32)
     if features.dtype == np.float16:
-        for part, chunk in _half_chunks(features, rows):
-            widen(chunk, points[part])
+        stored = HalfRows(features, rows)
+        for start in range(0, len(rows), _HALF_ROWS):
+            widen(stored[start : start + _HALF_ROWS], points[start:])
         return points
     for start in range(0, len(rows), _CHUNK_ROWS):
         points[start : start + _CHUNK_ROWS] = features[rows[start : start + _CHUNK_ROWS]]
@@ -52,25 +52,37 @@ def gather(features: NDArray[np.floating], rows: IntArray) -> Points:
     return points
 
 
-def gather_half(features: NDArray[np.float16], rows: IntArray) -> NDArray[np.float16]:
-    """The same as they are stored, shape ``(k, d)``: half the memory, for what widens a stretch at a time.
+@dataclass(frozen=True)
+class HalfRows:
+    """Rows of a float16 store, read each time they are asked for, so that no copy of many is kept.
 
-    Raises:
-        InvalidInput: A feature is NaN or infinite.
+    Attributes:
+        features: Shape ``(n, d)``, possibly memory-mapped.
+        rows: Shape ``(k,)``.
     """
-    points = np.empty((len(rows), features.shape[1]), dtype=np.float16)
-    for part, chunk in _half_chunks(features, rows):
-        points[part] = chunk
-    return points
 
+    features: NDArray[np.float16]
+    rows: IntArray
 
-def _half_chunks(features: NDArray[np.float16], rows: IntArray) -> Iterator[tuple[slice, NDArray[np.float16]]]:
-    for start in range(0, len(rows), _HALF_ROWS):
-        part = slice(start, min(len(rows), start + _HALF_ROWS))
-        chunk = np.asarray(features[rows[part]])
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(k, d)``."""
+        return len(self.rows), self.features.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: IntArray | slice) -> NDArray[np.float16]:
+        """Those at positions ``at``.
+
+        Raises:
+            InvalidInput: A feature is NaN or infinite.
+        """
+        rows = self.rows[at]
+        chunk = np.asarray(self.features[rows])
         if not all_finite(chunk):
-            _refuse(chunk, rows[part])
-        yield part, chunk
+            _refuse(chunk, rows)
+        return chunk
 
 
 def _refuse(points: NDArray[np.floating], rows: IntArray) -> None:
@@ -128,11 +140,10 @@ def kmeans(points: Points, k: int, *, weights: FloatArray | None = None, seed: i
     # Starts are spread over a part of the points: over all of them that costs several times the clustering itself.
     part = np.random.default_rng(seed).choice(n, min(n, max(_START_POINTS, 5 * k)), replace=False)
     part_weights = np.ones(len(part)) if weights is None else weights[part] + 1e-12
-    starts = points[part][spread_starts(points[part], k, part_weights, random_state)]
+    starts = points[part[spread_starts(points[part], k, part_weights, random_state)]]
     if n * k <= _LARGEST_LLOYD:
-        # For a tolerance, which few steps do not reach on many points, scikit-learn makes a copy of them.
-        tolerance = 1e-4 if points.size <= _LARGEST_COPY else 0.0
-        model = KMeans(k, init=starts, n_init=1, max_iter=_LLOYD_STEPS, tol=tolerance, random_state=random_state)
+        # For a tolerance, which so few steps seldom reach, scikit-learn looks at the spread of all columns first.
+        model = KMeans(k, init=starts, n_init=1, max_iter=_LLOYD_STEPS, tol=0.0, random_state=random_state)
     else:
         model = MiniBatchKMeans(
             k, init=starts, n_init=1, max_iter=3, batch_size=max(1_024, 2 * k), random_state=random_state
@@ -173,11 +184,11 @@ def spread_starts(points: Points, k: int, weights: FloatArray, seed: int) -> Int
     chosen[0] = random.choice(n, p=weights / weights.sum())
     nearest = distances[chosen[0]]
     potential = float(nearest @ weights)
-    for done in range(1, k):
-        masses = np.cumsum(weights * nearest)
-        drawn = np.minimum(np.searchsorted(masses, random.uniform(size=tried) * potential), n - 1)
+    for done, uniform in enumerate(random.uniform(size=(k - 1, tried)), 1):
+        masses = (weights * nearest).cumsum()
+        drawn = np.minimum(masses.searchsorted(uniform * potential), n - 1)
         closer = np.minimum(nearest, distances[drawn])
         potentials = closer @ weights
-        best = int(np.argmin(potentials))
+        best = int(potentials.argmin())
         potential, nearest, chosen[done] = float(potentials[best]), closer[best], drawn[best]
     return chosen

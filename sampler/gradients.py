@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sampler.diversity import Points
+from sampler.diversity import HalfRows
 from sampler.half import widen
 from sampler.scores import FloatArray, IntArray
 
-_PROPOSALS = 64
+_PROPOSALS = 128
 _CHUNK_ROWS = 1_024  # 1.5 MB of 384 columns: widened and multiplied within the cache of one core
 _ROUNDING = 1e-5  # of the squared lengths: what float32 leaves of a distance of zero
 
@@ -34,33 +34,56 @@ def residuals(probabilities: FloatArray) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
+class Residuals:
+    """The residuals of rows of probabilities, made each time they are asked for, so that no copy of many is kept.
+
+    Attributes:
+        probabilities: Shape ``(m, n_classes)``.
+        rows: Shape ``(n,)``: positions in them.
+    """
+
+    probabilities: FloatArray
+    rows: IntArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: IntArray | slice) -> NDArray[np.float32]:
+        return residuals(self.probabilities[self.rows[at]])
+
+
+@dataclass(frozen=True)
 class Gradients:
     """Gradient embeddings in two factors.
 
     Attributes:
         a: Shape ``(n, n_classes)``: residuals.
-        x: Shape ``(n, d)``: features, float16 or float32; the former are widened a stretch at a time.
+        x: Shape ``(n, d)``: features, float16 or float32; the former are widened a stretch at a time, and may stay in
+            their store.
         known: Shape ``(n,)``: their squared lengths, where somebody has them already.
     """
 
-    a: NDArray[np.float32]
-    x: NDArray[np.floating[Any]]
+    a: NDArray[np.float32] | Residuals
+    x: NDArray[np.floating[Any]] | HalfRows
     known: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.a)
 
     def __getitem__(self, rows: IntArray) -> Gradients:
-        return Gradients(self.a[rows], self.x[rows], None if self.known is None else self.known[rows])
+        """Some of them, of float32 features."""
+        x = self.x[rows]
+        wide = x if x.dtype == np.float32 else widen(x, np.empty(x.shape, dtype=np.float32))
+        return Gradients(self.a[rows], wide, None if self.known is None else self.known[rows])
 
     def square_lengths(self) -> NDArray[np.float32]:
         """Squared length of each: shape ``(n,)``."""
         if self.known is not None:
             return self.known
         lengths = np.empty(len(self), dtype=np.float32)
-        for part, x in _wide(self.x):
-            lengths[part] = np.einsum("ij,ij->i", x, x)
-        lengths *= np.einsum("ij,ij->i", self.a, self.a)
+        for part, stretch in self.stretches():
+            a, x = stretch.a[:], stretch.x[:]
+            lengths[part] = np.vecdot(x, x) * np.vecdot(a, a)
         return lengths
 
     def measured(self) -> Gradients:
@@ -69,22 +92,18 @@ class Gradients:
 
     def stretches(self) -> Iterator[tuple[slice, Gradients]]:
         """Where each stretch lies, and its gradients, of float32 features; good until the next is asked for."""
-        for part, x in _wide(self.x):
+        is_wide = not isinstance(self.x, HalfRows) and self.x.dtype == np.float32
+        buffer = np.empty((0 if is_wide else min(len(self), _CHUNK_ROWS), self.x.shape[1]), dtype=np.float32)
+        for start in range(0, len(self), _CHUNK_ROWS):
+            part = slice(start, min(len(self), start + _CHUNK_ROWS))
+            x = self.x[part] if is_wide else widen(self.x[part], buffer)
             yield part, Gradients(self.a[part], x, None if self.known is None else self.known[part])
-
-
-def _wide(x: NDArray[np.floating[Any]]) -> Iterator[tuple[slice, Points]]:
-    is_wide = x.dtype == np.float32
-    buffer = np.empty((0 if is_wide else min(len(x), _CHUNK_ROWS), x.shape[1]), dtype=np.float32)
-    for start in range(0, len(x), _CHUNK_ROWS):
-        part = slice(start, min(len(x), start + _CHUNK_ROWS))
-        yield part, x[part] if is_wide else widen(x[part], buffer)
 
 
 def square_gradient_distances(one: Gradients, other: Gradients) -> NDArray[np.float32]:
     """Squared distances of each gradient to each of the others: shape ``(n, m)``, ≥ 0, exactly 0 for equal ones."""
-    inner = one.a @ other.a.T
-    inner *= one.x.astype(np.float32, copy=False) @ other.x.astype(np.float32, copy=False).T
+    inner = one.a[:] @ other.a[:].T
+    inner *= one.x[:].astype(np.float32, copy=False) @ other.x[:].astype(np.float32, copy=False).T
     lengths = one.square_lengths()[:, None] + other.square_lengths()[None, :]
     distances: NDArray[np.float32] = lengths - 2.0 * inner
     distances[distances <= _ROUNDING * lengths] = 0.0
@@ -94,7 +113,7 @@ def square_gradient_distances(one: Gradients, other: Gradients) -> NDArray[np.fl
 def nearest_gradients(gradients: Gradients, others: Gradients) -> NDArray[np.float64]:
     """Squared distance of each to the nearest of the others: shape ``(n,)``."""
     nearest = np.empty(len(gradients))
-    others = Gradients(others.a, others.x.astype(np.float32, copy=False), others.square_lengths())
+    others = others.measured()
     for part, stretch in gradients.stretches():
         nearest[part] = square_gradient_distances(stretch, others).min(axis=1)
     return nearest
@@ -152,15 +171,17 @@ class _Draw:
         chances = rng.random(_PROPOSALS)
         if self._first:
             self._first = False
-            self._take(int(proposed[0]))
-            self._bound[:] = np.inf  # a length is no bound on a distance
-            self._refresh(np.arange(len(self._bound)))
+            first = int(proposed[0])
+            self._take(first)
+            # A length is no bound on a distance to the first. The sum of both lengths is: no feature is read for it.
+            self._bound = np.square(np.sqrt(self._bound) + np.sqrt(self._bound[first]))
             return True
         before = self._bound[proposed]
         self._refresh(np.unique(proposed))
         taken = 0
         now = self._bound[proposed]
-        near = square_gradient_distances(self._gradients[proposed], self._gradients[proposed])
+        asked = self._gradients[proposed]
+        near = square_gradient_distances(asked, asked)
         for i in range(_PROPOSALS):
             if len(self.picks) == size:
                 break

@@ -12,8 +12,9 @@ from sampler.scores import FloatArray, IntArray
 Bounds = Callable[[IntArray | slice], FloatArray]
 
 _FRONT = 512
-_STALE_AT_ONCE = 32
+_STALE_AT_ONCE = 128
 _COVERED_AT_FIRST = 64
+_COMPARED_AT_ONCE = 192  # of the covered: with all of them at once, many more are compared than a pick needs
 
 
 class Nearest:
@@ -28,7 +29,7 @@ class Nearest:
     """
 
     def __init__(self, points: Points, covered: Points):
-        first = covered[:_COVERED_AT_FIRST]
+        first = covered[: max(_COVERED_AT_FIRST, len(covered) // 8)]
         self.square = nearest_distances(points, first)
         self.picks: list[int] = []
         self._points, self._covered = points, covered
@@ -44,16 +45,24 @@ class Nearest:
 
     def refresh(self, positions: IntArray) -> None:
         """Make these bounds exact."""
-        total = len(self._covered) + len(self.picks)
-        stale = positions[self._known[positions] < total]
-        if len(stale) == 0:
-            return
-        since = int(self._known[stale].min())
-        added = self._points[self.picks[max(0, since - len(self._covered)) :]]
-        others = np.concatenate([self._covered[since:], added]) if since < len(self._covered) else added
-        nearest = nearest_distances(self._points if len(stale) == len(self._points) else self._points[stale], others)
-        self.square[stale] = np.minimum(self.square[stale], nearest)
-        self._known[stale] = total
+        while len(stale := positions[self._known[positions] < len(self._covered) + len(self.picks)]):
+            self.advance(stale, int(stale[0]))
+
+    def advance(self, positions: IntArray, top: int) -> None:
+        """Compare ``top``, and those of the positions that know about as much, with the next that they do not know of.
+
+        Most bounds fall off the top long before they are exact.
+        """
+        c, since = len(self._covered), int(self._known[top])
+        low = since - since % _COMPARED_AT_ONCE if since < c else c
+        until = min(low + _COMPARED_AT_ONCE, c) if since < c else c + len(self.picks)
+        known = self._known[positions]
+        alike = (known >= low) & (known < until)
+        rows, first = positions[alike], int(known[alike].min())
+        others = self._covered[first:until] if since < c else self._points[self.picks[first - c :]]
+        nearest = nearest_distances(self._points if len(rows) == len(self._points) else self._points[rows], others)
+        self.square[rows] = np.minimum(self.square[rows], nearest)
+        self._known[rows] = until
 
 
 class Front:
@@ -137,5 +146,5 @@ def k_center(points: Points, covered: Points, size: int) -> tuple[IntArray, Floa
             nearest.take(top)
             bound[top] = -np.inf  # never picked again
         else:
-            nearest.refresh(front.stale(bound.__getitem__, top))
+            nearest.advance(front.stale(bound.__getitem__, top), top)
     return np.array(nearest.picks, dtype=np.int64), radii

@@ -22,6 +22,7 @@ MEASURES = {"consensus_entropy": consensus_entropy, "kl_max": kl_max, "bald": ba
 _REGULARISATION = 10.0
 _ITERATIONS = 60
 _TOLERANCE = 1e-3
+_BLOCK_VALUES, _LEAST_STEP = 262_144, 256  # 1 MB: what is done to a block stays within the cache of one core
 _DECIMALS = 6  # beyond them lie rounding errors of the product, which would decide ties by the place in the array
 
 
@@ -50,16 +51,20 @@ class LinearCommittee:
         shift: NDArray[np.float32] = weights @ scaling[0].astype(np.float32)
         return LinearCommittee(weights, self.intercepts - shift)
 
-    def logits(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shape ``(n, d)`` in, ``(members, classes, n)`` out, by one product with all members' weights."""
+    def logits(self, chunk: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Shape ``(n, d)`` in, ``(members, classes, n)`` out, by one product with all members' weights.
+
+        ``out``, of shape ``(members · classes, n)``, is written to where it is given.
+        """
         n_members, n_classes, d = self.weights.shape
-        block = (self.weights.reshape(-1, d) @ chunk.T).reshape(n_members, n_classes, len(chunk))
-        block += self.intercepts[:, :, None]
-        return block
+        product = np.matmul(self.weights.reshape(-1, d), chunk.T, out=out)
+        product += self.intercepts.reshape(-1, 1)
+        return product.reshape(n_members, n_classes, len(chunk))
 
     def probabilities(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
         """Shape ``(n, d)`` in, ``(members, n, classes)`` out."""
-        block, _ = _softmax(self.logits(chunk))
+        logits = self.logits(chunk)
+        block, _ = _softmax(logits, logits.max(axis=1))
         return np.asarray(block.transpose(0, 2, 1))
 
 
@@ -84,11 +89,11 @@ def linear_committee_scores(
     """
     n_members = len(committee.weights)
     scores = np.empty(len(rows))
-    for stretch, block in _asked(committee, features, rows):
+    for stretch, block, best in _asked(committee, features, rows):
         if measure == "vote_entropy":
-            scores[stretch] = vote_entropies(_votes(block))
+            scores[stretch] = vote_entropies(_votes(block, best))
         else:
-            scores[stretch] = MEASURES[measure](*_softmax(block))
+            scores[stretch] = MEASURES[measure](*_softmax(block, best))
     largest = {"vote_entropy": min(n_members, n_classes), "consensus_entropy": n_classes}.get(measure)
     if largest is not None:
         scores = scores / np.log(largest) if largest > 1 else np.zeros(len(rows))
@@ -108,8 +113,8 @@ def linear_committee_votes(
         InvalidInput: Features of another width, or NaN or infinite.
     """
     votes = np.empty((len(committee.weights), len(rows)), dtype=np.min_scalar_type(committee.weights.shape[1]))
-    for stretch, block in _asked(committee, features, rows):
-        votes[:, stretch] = _votes(block)
+    for stretch, block, best in _asked(committee, features, rows):
+        votes[:, stretch] = _votes(block, best)
     return votes.T
 
 
@@ -128,18 +133,27 @@ def linear_members(committee: Any) -> LinearCommittee:
 
 def _asked(
     committee: LinearCommittee, features: NDArray[np.floating[Any]], rows: IntArray
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """The members' logits, stretch by stretch: where it lies in ``rows``, and ``(members, classes, stretch)``."""
+) -> Iterator[tuple[slice, Block, Block]]:
+    """The members' logits: where a stretch lies in ``rows``, ``(members, classes, stretch)``, and the largest of each.
+
+    A block is good until the next is asked for.
+    """
     d = committee.weights.shape[2]
     if features.ndim != 2 or features.shape[1] != d:
         raise InvalidInput("features", f"shape {features.shape} does not go with a committee over {d} columns")
+    step = max(_LEAST_STEP, _BLOCK_VALUES // committee.intercepts.size)
+    buffer = np.empty((committee.intercepts.size, step), dtype=np.float32)
     for stretch, chunk in feature_chunks(features, rows):
-        with np.errstate(over="ignore", invalid="ignore"):
-            block = committee.logits(chunk)
-            suspicious = not np.isfinite(block.sum(dtype=np.float64))
-        if suspicious:
-            refuse_features(chunk, rows[stretch])
-        yield stretch, block
+        for start in range(0, len(chunk), step):
+            part = chunk[start : start + step]
+            with np.errstate(over="ignore", invalid="ignore"):
+                block = committee.logits(part, buffer[:, : len(part)])
+                best = block.max(axis=1)
+            first = stretch.start + start
+            where = slice(first, first + len(part))
+            if not np.isfinite(best).all():
+                refuse_features(part, rows[where])
+            yield where, block, best
 
 
 def fit_linear_committee(
@@ -190,27 +204,26 @@ def _by_class(coefficients: NDArray[np.floating[Any]]) -> NDArray[np.floating[An
     return np.concatenate([-coefficients / 2.0, coefficients / 2.0])
 
 
-def _votes(block: Block) -> NDArray[np.unsignedinteger[Any]]:
+def _votes(block: Block, best: Block) -> NDArray[np.unsignedinteger[Any]]:
     """The class with the largest logit, the first where two are equal: shape ``(members, items)``.
 
     ``argmax`` along an axis that is not the last takes five times as long.
     """
-    dtype = np.min_scalar_type(block.shape[1])
-    best = block[:, 0].copy()
-    votes = np.zeros(best.shape, dtype=dtype)
-    for index in range(1, block.shape[1]):
-        column = block[:, index]
-        np.maximum(votes, (column > best) * dtype.type(index), out=votes)
-        np.maximum(best, column, out=best)
+    n_classes = block.shape[1]
+    dtype = np.min_scalar_type(n_classes)
+    from_last = np.arange(n_classes, 0, -1, dtype=dtype)[:, None]
+    votes: NDArray[np.unsignedinteger[Any]] = n_classes - ((block == best[:, None]) * from_last).max(axis=1)
     return votes
 
 
-def _softmax(block: Block) -> tuple[Block, Block]:
-    """Logits to probabilities, in place, and each member's Σ p log p, which needs no logarithm of every entry."""
-    block -= block.max(axis=1, keepdims=True)
-    shifted = block.copy()
-    np.exp(block, out=block)
-    total = block.sum(axis=1, keepdims=True)
-    block /= total
-    negative = np.einsum("mci,mci->mi", block, shifted) - np.log(total[:, 0])
-    return block, negative
+def _softmax(block: Block, best: Block) -> tuple[Block, Block]:
+    """Probabilities of logits, which are written over, and each member's Σ p log p.
+
+    The latter needs no logarithm of every entry.
+    """
+    block -= best[:, None]
+    p = np.exp(block)
+    total = p.sum(axis=1)
+    negative = np.einsum("mci,mci->mi", p, block) / total - np.log(total)
+    p *= (1.0 / total)[:, None]
+    return p, negative

@@ -111,7 +111,7 @@ def feature_norms(
     for stretch, chunk in feature_chunks(features, rows):
         with np.errstate(over="ignore", invalid="ignore"):
             points = scaled(chunk, scaling)
-            squares[stretch] = np.einsum("ij,ij->i", points, points)
+            squares[stretch] = np.vecdot(points, points)
         if not np.isfinite(squares[stretch]).all():
             refuse_features(chunk, rows[stretch])
     return np.sqrt(squares + float(intercept))
@@ -167,7 +167,7 @@ class Reach:
                 along = self.directions[:, :-1] @ points.T + self.directions[:, -1:]
                 found = self.excess @ np.square(along)
                 if self.rest:
-                    found += self.rest * (np.einsum("ij,ij->i", points, points) + 1.0)
+                    found += self.rest * (np.vecdot(points, points) + 1.0)
             if not np.isfinite(found).all():
                 refuse_features(chunk, rows[stretch])
             squares[stretch] = found

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampler.class_names import ClassNames
-from sampler.diversity import gather, gather_half
+from sampler.diversity import HalfRows, gather
 from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray, check_probabilities
 
@@ -85,14 +85,14 @@ class QueryContext:
             points /= self.scaling[1].astype(np.float32)
         return points
 
-    def compact_points(self, rows: IntArray) -> NDArray[np.floating[Any]]:
-        """The same as float16, in half the memory, where the features are stored so and as they mean something.
+    def compact_points(self, rows: IntArray) -> NDArray[np.float32] | HalfRows:
+        """The same, where they lie as long as nothing but a cast is to be done: for what reads a stretch at a time.
 
         Raises:
-            InvalidInput: One of them is NaN or infinite.
+            InvalidInput: One of them is NaN or infinite; where they lie, it is raised when that one is read.
         """
         if self.features.dtype == np.float16 and self.scaling is None:
-            return gather_half(self.features, rows)
+            return HalfRows(self.features, rows)
         return self.points(rows)
 
 

@@ -57,8 +57,8 @@ def ranked_batch(
         bound: FloatArray = share * unlike[rows] + (1.0 - share) * scores[rows] + free[rows]
         return bound
 
-    def refresh(rows: IntArray) -> None:
-        nearest.refresh(rows)
+    def advance(rows: IntArray, top: int) -> None:
+        nearest.advance(rows, top)
         unlike[rows] = _unlike(nearest.square[rows])
 
     def take(position: int, value: float) -> None:
@@ -72,11 +72,12 @@ def ranked_batch(
         # One pick less to come moves this much weight from distance to uncertainty; neither is larger than 1.
         top = front.top(bounds, rise=1.0 / total + _ROUNDING)
         while not nearest.is_exact(top):
-            refresh(front.stale(bounds, top))
+            advance(front.stale(bounds, top), top)
             top = front.top(bounds)
         take(top, float(bounds(np.array([top]))[0]))
     if afterwards and 0 < len(nearest.picks) < n:
-        refresh(np.arange(n))
+        nearest.refresh(np.arange(n))
+        unlike = _unlike(nearest.square)
     return np.array(nearest.picks, dtype=np.int64), values, bounds(slice(None))
 
 

@@ -5,28 +5,37 @@ from __future__ import annotations
 import numpy as np
 
 from sampler import reasons
-from sampler.gradients import Gradients, residuals, spread_gradients
+from sampler.gradients import Gradients, Residuals, residuals, spread_gradients
 from sampler.query import QueryContext, Ranking
-from sampler.scores import FloatArray
+from sampler.scores import FloatArray, IntArray
 from sampler.strategies.registry import strategy
 from sampler.strategies.spread import completed, head_of
 from sampler.subsample import priority_sample
 
 SAMPLE_ROWS = 32_768
-"""What is drawn from where there are more candidates: 25 MB of float16 features; their weights stand for the others."""
+"""What is drawn from where there are more candidates; the weights of these stand for the others."""
 _CHUNK_ROWS = 16_384
 
 
 @strategy("badge")
 def rank_badge(ctx: QueryContext, size: int, seed: int) -> Ranking:
     """BADGE; without a model, whose gradients would all point along the features, k-means++ on the features."""
-    lengths = _residual_lengths(ctx.probabilities, len(ctx.candidates)) * ctx.sizes
-    positions, weights = priority_sample(lengths, ctx.candidates, SAMPLE_ROWS, seed)
-    weights *= ctx.sizes[positions]
-    known = None if ctx.probabilities is None else ctx.probabilities[positions]
-    gradients = Gradients(_residuals(known, len(positions)), ctx.compact_points(ctx.candidates[positions]))
+    positions, weights = _sample(ctx, seed)
+    p, points = ctx.probabilities, ctx.compact_points(ctx.candidates[positions])
+    gradients = Gradients(_residuals(p, len(positions)) if p is None else Residuals(p, positions), points)
     picks, distances = spread_gradients(gradients, weights, _pending(ctx, seed), size, np.random.default_rng(seed))
     return completed(ctx, [positions[picks]], [np.sqrt(distances)], [reasons.OTHER_LESSON] * len(picks), size, seed)
+
+
+def _sample(ctx: QueryContext, seed: int) -> tuple[IntArray, FloatArray]:
+    """Positions of the candidates to draw from, ascending as they are stored, and how many each stands for."""
+    n = len(ctx.candidates)
+    if n <= SAMPLE_ROWS:
+        return np.arange(n), ctx.sizes
+    lengths = _residual_lengths(ctx.probabilities, n) * ctx.sizes
+    positions, weights = priority_sample(lengths, ctx.candidates, SAMPLE_ROWS, seed)
+    order = np.argsort(positions)
+    return positions[order], weights[order] * ctx.sizes[positions[order]]
 
 
 def _residual_lengths(probabilities: FloatArray | None, n: int) -> FloatArray:
@@ -36,7 +45,7 @@ def _residual_lengths(probabilities: FloatArray | None, n: int) -> FloatArray:
         stretch = slice(start, min(n, start + _CHUNK_ROWS))
         known = None if probabilities is None else probabilities[stretch]
         a = _residuals(known, stretch.stop - start)
-        lengths[stretch] = np.einsum("ij,ij->i", a, a)
+        lengths[stretch] = np.vecdot(a, a)
     return lengths
 
 

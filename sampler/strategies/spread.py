@@ -136,9 +136,14 @@ def _in_turn(
     k += min(len(covered), k)
     mass = scores if sizes is None else scores * sizes
     weights = np.concatenate([mass, np.full(len(covered), max(float(mass.mean()), 1e-6))])
-    assigned, centres = kmeans(np.concatenate([points, covered]), k, weights=weights, seed=seed)
+    everything = np.concatenate([points, covered]) if len(covered) else points
+    assigned, centres = kmeans(everything, k, weights=weights, seed=seed)
     mine = assigned[:n]
-    value = -((points - centres[mine]) ** 2).sum(axis=1) if central else scores
+    value = scores
+    if central:
+        offsets = centres[mine]
+        offsets -= points
+        value = -np.einsum("ij,ij->i", offsets, offsets)
     counts = np.bincount(mine, minlength=k)
     n_covered = np.bincount(assigned[n:], minlength=k)
     best = np.lexsort((-value, mine))

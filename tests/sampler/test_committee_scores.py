@@ -133,6 +133,18 @@ def test_one_product_scores_as_the_members_probabilities_do(name: str, dtype: ty
     np.testing.assert_allclose(linear_committee_scores(committee, features, rows, name, 4), expected, atol=3e-6)
 
 
+@every_score
+def test_many_classes_are_scored_in_blocks_that_differ_in_nothing(name: str) -> None:
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(5, 300, 6)) + 3.0 * rng.normal(size=(300, 6))
+    committee = LinearCommittee(weights.astype(np.float32), rng.normal(size=(5, 300)).astype(np.float32))
+    features = rng.normal(size=(700, 6)).astype(np.float16)  # more than two blocks of 256
+    expected = SCORES[name](committee.probabilities(features.astype(np.float32)).astype(np.float64))
+    scores = linear_committee_scores(committee, features, np.arange(700), name, 300)
+    assert 0.0 < expected.min() < expected.max() or name == "vote_entropy"
+    np.testing.assert_allclose(scores, expected, atol=5e-6)
+
+
 def test_scaling_moves_into_the_weights() -> None:
     x = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
     scaling = np.arange(6.0), np.arange(1.0, 7.0)

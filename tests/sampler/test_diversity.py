@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.cluster import kmeans_plusplus
+from sklearn.cluster import KMeans, kmeans_plusplus
 
 from sampler.diversity import gather, kmeans, nearest_distances, spread_starts, square_distances
 from sampler.errors import InvalidInput
@@ -40,6 +40,18 @@ def test_kmeans_of_a_large_problem_is_seeded_too() -> None:
     first, second = kmeans(points, 450, seed=3)[0], kmeans(points, 450, seed=3)[0]
     np.testing.assert_array_equal(first, second)
     assert len(np.unique(first)) > 400
+
+
+def test_clusters_are_as_tight_as_those_of_scikit_learn_though_starts_are_spread_over_a_part() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(scale=2.0, size=(40, 8))[rng.integers(40, size=1_500)] + rng.normal(size=(1_500, 8))
+    points = points.astype(np.float32)
+    ours, theirs = [], []
+    for seed in range(5):
+        assigned, centres = kmeans(points, 60, seed=seed)
+        ours.append(float(((points - centres[assigned]) ** 2).sum()))
+        theirs.append(KMeans(60, n_init=1, random_state=seed).fit(points).inertia_)
+    assert np.mean(ours) < 1.03 * np.mean(theirs)
 
 
 def test_gathering_names_the_row_that_is_not_finite() -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from sampler.gradients import Gradients, nearest_gradients, residuals, spread_gradients, square_gradient_distances
+from sampler.diversity import HalfRows
+from sampler.gradients import (
+    Gradients,
+    Residuals,
+    nearest_gradients,
+    residuals,
+    spread_gradients,
+    square_gradient_distances,
+)
 
 
 def gradients(n: int, d: int = 4, n_classes: int = 3, seed: int = 0) -> Gradients:
@@ -96,3 +104,14 @@ def test_features_in_half_precision_give_the_draw_of_the_same_in_single_precisio
     np.testing.assert_array_equal(draws[0][0], draws[1][0])
     np.testing.assert_array_equal(draws[0][1], draws[1][1])
     assert half.measured()[np.array([1, 5])].square_lengths().tolist() == half.square_lengths()[[1, 5]].tolist()
+
+
+def test_what_is_read_when_it_is_asked_for_gives_the_draw_of_what_is_kept() -> None:
+    rng = np.random.default_rng(2)
+    p, x = rng.dirichlet(np.ones(3), 3_000), rng.normal(size=(3_000, 6)).astype(np.float16)
+    rows = np.sort(rng.permutation(3_000)[:2_500])
+    kept, lazy = Gradients(residuals(p[rows]), x[rows]), Gradients(Residuals(p, rows), HalfRows(x, rows))
+    np.testing.assert_array_equal(kept.square_lengths(), lazy.square_lengths())
+    draws = [spread_gradients(g, np.ones(2_500), g[np.array([7])], 60, np.random.default_rng(4)) for g in (kept, lazy)]
+    np.testing.assert_array_equal(draws[0][0], draws[1][0])
+    np.testing.assert_array_equal(draws[0][1], draws[1][1])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sampler.chunks import feature_chunks
-from sampler.diversity import gather, gather_half
+from sampler.diversity import HalfRows, gather
 from sampler.errors import InvalidInput
 from sampler.half import all_finite, widen
 from sampler.query import QueryContext
@@ -54,14 +54,17 @@ def test_halves_come_in_the_order_that_was_asked_for() -> None:
     np.testing.assert_array_equal(np.concatenate([chunk for _, chunk in stretches]), X[rows].astype(np.float32))
 
 
-def test_half_precision_is_gathered_as_it_is_and_refused_as_ever() -> None:
+def test_half_precision_is_read_as_it_is_and_refused_as_ever() -> None:
     X = np.random.default_rng(1).normal(size=(2_000, 5)).astype(np.float16)
     rows = np.random.default_rng(2).permutation(2_000)[:1_200]
-    np.testing.assert_array_equal(gather_half(X, rows), X[rows])
+    stored = HalfRows(X, rows)
+    assert (len(stored), stored.shape) == (1_200, (1_200, 5))
+    np.testing.assert_array_equal(stored[:], X[rows])
+    np.testing.assert_array_equal(stored[np.array([9, 2])], X[rows[[9, 2]]])
     X[rows[700], 2] = np.inf
-    for read in (gather, gather_half):
+    for read in (lambda: gather(X, rows), lambda: stored[600:800]):
         with pytest.raises(InvalidInput, match=f"row {rows[700]} holds NaN or infinity"):
-            read(X, rows)
+            read()
 
 
 def test_points_are_compact_only_where_they_are_stored_so_and_mean_something() -> None:
@@ -70,7 +73,7 @@ def test_points_are_compact_only_where_they_are_stored_so_and_mean_something() -
     ctx = QueryContext(X, np.arange(30), nobody, nobody, 2, np.random.default_rng(0))
     scaling = (np.ones(5), np.full(5, 2.0))
     rows = np.array([4, 2])
-    np.testing.assert_array_equal(ctx.compact_points(rows), X[rows])
+    np.testing.assert_array_equal(ctx.compact_points(rows)[:], X[rows])
     for other in (replace(ctx, scaling=scaling), replace(ctx, features=X.astype(np.float32))):
         compact = other.compact_points(rows)
         assert compact.dtype == np.float32

@@ -57,6 +57,22 @@ def test_a_bound_is_never_below_the_distance_and_exact_once_it_was_asked_for() -
     np.testing.assert_allclose(nearest.square, exact, rtol=1e-4, atol=1e-5)
 
 
+def test_a_bound_comes_to_know_of_the_set_stretch_by_stretch() -> None:
+    rng = np.random.default_rng(3)
+    points, covered = rng.normal(size=(50, 4)).astype(np.float32), rng.normal(size=(500, 4)).astype(np.float32)
+    nearest = Nearest(points, covered)
+    nearest.take(7)
+    exact = ((points[9] - np.concatenate([covered, points[[7]]])) ** 2).sum(axis=1).min()
+    turns, before = 0, float(nearest.square[9])
+    while not nearest.is_exact(9):
+        nearest.advance(np.array([3, 9]), 9)
+        turns += 1
+        assert exact - 1e-4 <= nearest.square[9] <= before
+        before = float(nearest.square[9])
+    assert turns > 1
+    np.testing.assert_allclose(nearest.square[9], exact, rtol=1e-4)
+
+
 def test_the_front_has_the_largest_bound_whatever_becomes_of_the_bounds() -> None:
     rng = np.random.default_rng(4)
     bounds, front = np.round(rng.random(3_000), 2), Front(3_000)  # dozens of each value: the first of them is wanted
@@ -67,7 +83,7 @@ def test_the_front_has_the_largest_bound_whatever_becomes_of_the_bounds() -> Non
         assert top == int(np.argmax(bounds))
         stale = front.stale(bounds.__getitem__, top)
         assert top in stale
-        assert len(set(stale.tolist())) == len(stale) <= 33
+        assert len(set(stale.tolist())) == len(stale) <= 129
         bounds[stale] = np.minimum(bounds[stale], np.round(rng.random(len(stale)), 2))
         bounds[top] = -np.inf
 
