@@ -73,11 +73,11 @@ class Fitted:
         if name == PREDICT:
             return Runs(predict)
         if name in ASK_MEMBERS:
-            return Runs(partial(rank, checked(name, self._by_members(name)), None))
+            return Runs(partial(rank, checked(name, self._by_members(name, threads)), None))
         strategy = get_strategy(name)
         if name in ASK_NO_MODEL:
             return Runs(partial(rank, strategy, None))
         return Runs(lambda: rank(strategy, predict()), partial(rank, strategy, predict()) if keep else None)
 
-    def _by_members(self, measure: str) -> Callable[[QueryContext, int, int], Ranking]:
-        return lambda ctx, size, seed: rank_by_members(ctx, self.members, size, seed, measure)
+    def _by_members(self, measure: str, threads: int) -> Callable[[QueryContext, int, int], Ranking]:
+        return lambda ctx, size, seed: rank_by_members(ctx, self.members, size, seed, measure, threads=threads)

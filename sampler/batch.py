@@ -12,6 +12,7 @@ from sampler.scores import FloatArray, IntArray
 
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # splitmix64 (Steele et al. 2014)
 _CHUNK_ROWS = 65_536
+_LOOKED_AT = 65_536
 
 
 def tie_keys(rows: IntArray, seed: int) -> NDArray[np.uint64]:
@@ -69,14 +70,24 @@ def best_first(scores: FloatArray, rows: IntArray, k: int, seed: int) -> IntArra
     k = max(0, min(k, n))
     if k == 0:
         return np.empty(0, dtype=np.int64)
-    if k < n:
-        # Everything that ties with the k-th stays in: the keys decide among them, not the partition.
-        threshold = np.partition(scores, n - k)[n - k]
-        kept = np.flatnonzero(scores >= threshold)
-    else:
-        kept = np.arange(n)
+    kept = _not_below(scores, k) if k < n else np.arange(n)
     order = np.lexsort((tie_keys(rows[kept], seed), -scores[kept]))
     return kept[order[:k]].astype(np.int64)
+
+
+def _kth(scores: FloatArray, k: int) -> float:
+    return float(np.partition(scores, len(scores) - k)[len(scores) - k])
+
+
+def _not_below(scores: FloatArray, k: int) -> IntArray:
+    """Positions of the ``k`` highest scores and all that tie with the last: keys decide among those, no partition."""
+    step = len(scores) // max(_LOOKED_AT, 4 * k)
+    if step <= 1:
+        return np.flatnonzero(scores >= _kth(scores, k))
+    # The k-th of a part is no higher than that of all: most fall away before the rest is partitioned.
+    kept = np.flatnonzero(scores >= _kth(scores[::step], k))
+    left = scores[kept]
+    return kept[left >= _kth(left, k)]
 
 
 def blocks(size: int, batch_size: int) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ from sampler.committee import N_MEMBERS, bootstrap
 from sampler.committee_scores import Block, bald, consensus_entropy, kl_max
 from sampler.errors import InvalidInput
 from sampler.scores import FloatArray, IntArray, vote_entropies
+from sampler.threads import in_stretches
 
 MEASURES = {"consensus_entropy": consensus_entropy, "kl_max": kl_max, "bald": bald}
 """What a committee can be asked for besides ``vote_entropy``; see ``sampler.committee_scores``."""
@@ -69,7 +70,13 @@ class LinearCommittee:
 
 
 def linear_committee_scores(
-    committee: LinearCommittee, features: NDArray[np.floating[Any]], rows: IntArray, measure: str, n_classes: int
+    committee: LinearCommittee,
+    features: NDArray[np.floating[Any]],
+    rows: IntArray,
+    measure: str,
+    n_classes: int,
+    *,
+    threads: int | None = None,
 ) -> FloatArray:
     """The disagreement of linear members on ``rows``, predictions included: features are read once.
 
@@ -80,6 +87,7 @@ def linear_committee_scores(
         measure: ``vote_entropy``, ``consensus_entropy``, ``kl_max`` or ``bald``.
         n_classes: Classes of the project, of which the members may not know all; the entropies are shares of the
             largest that so many can have.
+        threads: How many stretches at once; a core each where None. They change no bit.
 
     Returns:
         Shape ``(k,)``: as the scores of the same name for stored probabilities, to six decimals.
@@ -89,11 +97,16 @@ def linear_committee_scores(
     """
     n_members = len(committee.weights)
     scores = np.empty(len(rows))
-    for stretch, block, best in _asked(committee, features, rows):
-        if measure == "vote_entropy":
-            scores[stretch] = vote_entropies(_votes(block, best))
-        else:
-            scores[stretch] = MEASURES[measure](*_softmax(block, best))
+
+    def ask(begin: int, end: int) -> None:
+        found = scores[begin:end]
+        for stretch, block, best in _asked(committee, features, rows[begin:end]):
+            if measure == "vote_entropy":
+                found[stretch] = vote_entropies(_votes(block, best))
+            else:
+                found[stretch] = MEASURES[measure](*_softmax(block, best))
+
+    in_stretches(ask, len(rows), threads)
     largest = {"vote_entropy": min(n_members, n_classes), "consensus_entropy": n_classes}.get(measure)
     if largest is not None:
         scores = scores / np.log(largest) if largest > 1 else np.zeros(len(rows))
@@ -113,8 +126,12 @@ def linear_committee_votes(
         InvalidInput: Features of another width, or NaN or infinite.
     """
     votes = np.empty((len(committee.weights), len(rows)), dtype=np.min_scalar_type(committee.weights.shape[1]))
-    for stretch, block, best in _asked(committee, features, rows):
-        votes[:, stretch] = _votes(block, best)
+
+    def ask(begin: int, end: int) -> None:
+        for stretch, block, best in _asked(committee, features, rows[begin:end]):
+            votes[:, begin:end][:, stretch] = _votes(block, best)
+
+    in_stretches(ask, len(rows))
     return votes.T
 
 

@@ -161,11 +161,15 @@ class Reach:
         if features.ndim != 2 or features.shape[1] + 1 != self.directions.shape[1]:
             raise InvalidInput("features", f"shape {features.shape} does not go with the sample of the pool")
         squares = np.empty(len(rows))
+        # What lies above the mean of the others is not negative: its root goes into the directions.
+        weights = np.sqrt(np.maximum(self.excess, 0.0)).astype(np.float32)[:, None] * self.directions
+        columns = np.ascontiguousarray(weights[:, :-1].T)
         for stretch, chunk in feature_chunks(features, rows):
             with np.errstate(over="ignore", invalid="ignore"):
                 points = scaled(chunk, scaling)
-                along = self.directions[:, :-1] @ points.T + self.directions[:, -1:]
-                found = self.excess @ np.square(along)
+                along = points @ columns
+                along += weights[:, -1]
+                found = np.vecdot(along, along)
                 if self.rest:
                     found += self.rest * (np.vecdot(points, points) + 1.0)
             if not np.isfinite(found).all():

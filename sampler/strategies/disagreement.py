@@ -39,10 +39,12 @@ def _rank(ctx: QueryContext, size: int, seed: int, measure: str) -> Ranking:
     return rank_by_members(ctx, committee, size, seed, measure)
 
 
-def rank_by_members(ctx: QueryContext, committee: LinearCommittee, size: int, seed: int, measure: str) -> Ranking:
+def rank_by_members(
+    ctx: QueryContext, committee: LinearCommittee, size: int, seed: int, measure: str, *, threads: int | None = None
+) -> Ranking:
     """Ask members that were fitted on the context's scaled features, and rank by ``measure`` of what they say."""
     asked = committee if ctx.scaling is None else committee.unscaled(ctx.scaling)
-    scores = linear_committee_scores(asked, ctx.features, ctx.candidates, measure, ctx.n_classes)
+    scores = linear_committee_scores(asked, ctx.features, ctx.candidates, measure, ctx.n_classes, threads=threads)
     picks = best_first(scores, ctx.candidates, size, seed)
     return _ranking(ctx, picks, scores[picks], committee.probabilities(ctx.points(ctx.candidates[picks])), measure)
 

@@ -22,7 +22,7 @@ def rank_ranked_batch(ctx: QueryContext, size: int, seed: int) -> Ranking:
     points, covered = ctx.points(ctx.candidates[positions]), covered_points(ctx, seed)
     scores: FloatArray = np.zeros(len(positions))
     if ctx.probabilities is not None:
-        scores = least_confidence_scores(ctx.probabilities[positions])
+        scores = least_confidence_scores(ctx.probabilities[positions], check=False)
     n_covered = len(ctx.covered)
     n_exact = min(size, max(_MOST_EXACT, ctx.batch_size))
     picks, values, after = ranked_batch(

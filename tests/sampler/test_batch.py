@@ -53,3 +53,17 @@ def test_scores_that_cannot_be_ranked_are_refused(bad: np.ndarray) -> None:
 def test_stretches_reach_the_size(size: int) -> None:
     widths = [width for width, _ in blocks(size, 10)]
     assert sum(widths[:-1]) < size <= sum(widths)
+
+
+@pytest.mark.parametrize("kind", ["all different", "many alike", "ascending"])
+@pytest.mark.parametrize("k", [1, 100, 60_000])
+def test_the_best_of_a_large_pool_are_those_of_a_full_sort(kind: str, k: int) -> None:
+    scores = np.random.default_rng(0).random(200_000)
+    scores = {"all different": scores, "many alike": np.round(scores, 2), "ascending": np.sort(scores)}[kind]
+    rows = np.arange(200_000) * 3
+    full = np.lexsort((tie_keys(rows, 5), -scores))
+    np.testing.assert_array_equal(best_first(scores, rows, k, 5), full[:k])
+    np.testing.assert_array_equal(
+        best_first(scores.astype(np.float32), rows, k, 5),
+        np.lexsort((tie_keys(rows, 5), -scores.astype(np.float32)))[:k],
+    )

@@ -145,6 +145,16 @@ def test_many_classes_are_scored_in_blocks_that_differ_in_nothing(name: str) -> 
     np.testing.assert_allclose(scores, expected, atol=5e-6)
 
 
+@every_score
+def test_threads_change_no_bit(name: str) -> None:
+    features = np.random.default_rng(1).normal(size=(70_000, 6)).astype(np.float16)
+    one, three = (linear_committee_scores(linear(), features, np.arange(70_000), name, 4, threads=t) for t in (1, 3))
+    np.testing.assert_array_equal(one, three)
+    features[69_000, 2] = np.nan
+    with pytest.raises(InvalidInput, match="row 69000 holds NaN"):
+        linear_committee_scores(linear(), features, np.arange(70_000), name, 4, threads=2)
+
+
 def test_scaling_moves_into_the_weights() -> None:
     x = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
     scaling = np.arange(6.0), np.arange(1.0, 7.0)
