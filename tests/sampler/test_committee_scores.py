@@ -10,6 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import sampler.committee_scores
+from sampler import linear_committee
 from sampler.committee_scores import (
     bald_scores,
     check_committee,
@@ -225,6 +226,24 @@ def test_a_member_is_the_regression_on_its_bootstrap() -> None:
     drawn = bootstrap(y, np.random.default_rng(5))
     alone = LogisticRegression(C=10.0, max_iter=1_000, tol=1e-6).fit(x[drawn], y[drawn])
     np.testing.assert_allclose(member.probabilities(x)[0], alone.predict_proba(x), atol=0.03)
+
+
+def test_members_over_many_classes_disagree_as_much_as_those_that_are_fitted_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(600) % 60
+    x = rng.normal(size=(60, 64))[y] + rng.normal(size=(600, 64))
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+    def disagreement() -> float:
+        committee = fit_linear_committee(x, y, np.random.default_rng(1), n_members=3)
+        return float(linear_committee_scores(committee, x, np.arange(600), "bald", 60).mean())
+
+    found = disagreement()
+    monkeypatch.setattr(linear_committee, "_TOLERANCE", 1e-7)
+    monkeypatch.setattr(linear_committee, "_ITERATIONS", 1_000)
+    assert found == pytest.approx(disagreement(), rel=0.05)
 
 
 @pytest.mark.parametrize(("y", "n"), [(np.zeros(4, np.int64), 5), (np.arange(3), 5), (np.arange(4), 0)])
