@@ -56,6 +56,13 @@ ended before it got there. "Gain" is the mean accuracy above that of the better 
 % interval (Student's t); "lowest step" the least of that difference at any one step to the span's end, means over the
 seeds."""
 
+_STUDENTS = """## Students
+
+The student that a project exports (texts: hashed words and word pairs; features: a hidden layer), distilled from the
+teacher when labels have grown by a quarter. Shares are of the accuracy that all labels give the teacher; "accuracy" is
+the mean over the steps at which a student was trained, so it stands beside other students' only. Below, it has its own
+rows of savings."""
+
 _STRESS = """## Harder variants
 
 `half-classes`: half of the classes. `imbalance20`: the pool's classes thinned out geometrically to 20 : 1, the test
@@ -83,6 +90,9 @@ def page(records: Records, peers: Records, images: str) -> str:
     plain = [row for row in summary(real) if row["variant"] == "plain" and row["who"] == "teacher"]
     if plain:
         parts += [_measured(real, plain), *_pictures(plain, images)]
+    students = [row for row in summary(real) if row["variant"] == "plain" and row["who"] == "student"]
+    if students:
+        parts.append(_students(students))
     saved = savings(real)
     for text, rows in (
         (_SAVED, [row for row in saved if row["variant"] == "plain"]),
@@ -164,6 +174,21 @@ def _measured(records: Records, rows: list[dict[str, Any]]) -> str:
         ]
         parts.append(f"### {name}\n\n{_table(header, body)}")
     return "\n\n".join(parts)
+
+
+def _students(rows: list[dict[str, Any]]) -> str:
+    header = ["set", "strategy", "seeds", "95 %", "98 %", "accuracy"]
+    body = [
+        [
+            row["set"],
+            f"`{arm_name(row['strategy'], row['features'])}`",
+            str(row["seeds"]),
+            *(_labels(row, f"labels_{share * 100:.0f}") for share in SHARES),
+            _with_error(row["mean_accuracy"], row["standard_error"]),
+        ]
+        for row in rows
+    ]
+    return f"{_STUDENTS}\n\n{_table(header, body)}"
 
 
 def _pictures(rows: list[dict[str, Any]], images: str) -> list[str]:

@@ -34,7 +34,7 @@ GRIDS = {
         Grid("sampler.strategies.auto", "MANY_CLASSES", "classes from which on TypiClust begins", (2, 5, 10, 1_000)),
         Grid("sampler.strategies.herding", "SPREAD", "bandwidth of the kernel", (0.5, 1.0, 2.0)),
         Grid("sampler.strategies.uncertainty_herding", "COVER_ROWS", "rows that doubts are covered on", (2_048, 4_096)),
-        Grid("sampler.coverage", "EVENNESS", "how far hubs even out the kernel of doubts", (0.0, 1.0, 2.0)),
+        Grid("sampler.coverage", "EVENNESS", "how steeply hubs even out the kernel of doubts", (1.0, 3.0, 10.0)),
         Grid("sampler.strategies.unseen", "SEEK_SHARE", "share of a batch that looks for classes", (0.5, 0.75, 1.0)),
         Grid("sampler.strategies.unseen", "PROBE_SHARE", "the same before names have shown anything", (0.0, 0.25, 0.5)),
         Grid("sampler.strategies.unseen", "LEAST_TRUST", "how likely a name must be right", (0.3, 0.5, 0.7)),

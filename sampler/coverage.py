@@ -183,7 +183,7 @@ def evened(
 
     In many dimensions a few points, hubs, lie nearer to all others than those lie to one another, though they are like
     none of them; coverage would ask for them first. So each similarity is divided by how near either side is to the
-    points on average, as a share of what is usual, to a power that is the larger the more there are hubs (`hubness`);
+    points on average, as a share of what is usual, to a power that is the larger the more there are hubs (`evenness`);
     at 0.5 that is the symmetric normalisation of graphs.
 
     Args:
@@ -196,7 +196,7 @@ def evened(
         The kernel, and as `coverage_of` what covers each point, both no longer bounded by 1.
     """
     means = kernel.row_means()
-    power, usual = min(1.0, EVENNESS * hubness(points, means)), float(means.mean())
+    power, usual = evenness(hubness(points, means)), float(means.mean())
     factors = ((usual / means) ** power).astype(np.float32)
     most = np.zeros(len(points), dtype=np.float32)
     for start in range(0, len(covered), _COVERED_AT_ONCE):
@@ -205,6 +205,11 @@ def evened(
         near *= ((usual / near_all) ** power).astype(np.float32)
         np.maximum(most, near.max(axis=1), out=most)
     return kernel.scaled(factors), most * factors
+
+
+def evenness(hubs: float) -> float:
+    """The power by which a kernel is evened out: one half at a `hubness` of one half, steep around it, in [0, 1]."""
+    return float(np.clip(0.5 + EVENNESS * (hubs - 0.5), 0.0, 1.0))
 
 
 def hubness(points: Points, nearness: NDArray[np.float64]) -> float:

@@ -132,3 +132,13 @@ def test_figures_show_the_arms_and_are_the_same_each_time(tmp_path: Path) -> Non
         assert f">{name}<" in drawn
     learning_curves(tmp_path / "flat.svg", "flat", {"one": ([10], np.array([[0.5]]))}, {})
     assert (tmp_path / "flat.svg").read_text().startswith("<?xml")
+
+
+def test_students_have_a_table_of_their_own() -> None:
+    run = kept("auto", "extras", 0, [0.92, 0.96, 0.98])
+    taught = run | {"student": "auto", "run": run["run"] | {"student_accuracy": [0.5, None, 0.97]}}
+    assert "## Students" not in page(RECORDS, [], "images")
+    text = page([*RECORDS, taught], [], "images")
+    [of_students] = rows_of(text.split("## Students")[1].split("## What")[0], "mnist10k")
+    assert of_students[:3] == ["mnist10k", "`auto`", "1"]
+    assert of_students[5] == ".7350"

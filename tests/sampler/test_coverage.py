@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from sampler import coverage
-from sampler.coverage import coverage_of, evened, gaussian, greedy_cover, hubness, pure_radius, rank_correlation
+from sampler.coverage import (
+    coverage_of,
+    evened,
+    evenness,
+    gaussian,
+    greedy_cover,
+    hubness,
+    pure_radius,
+    rank_correlation,
+)
 from sampler.diversity import square_distances
 from sampler.errors import InvalidInput
 from sampler.symmetric import Symmetric
@@ -54,7 +63,7 @@ def test_an_even_kernel_is_divided_by_how_near_either_side_is_to_all(n: int) -> 
     kernel = gaussian(square_distances(points, points), 1.5)
     near = gaussian(square_distances(points, covered), 1.5)
     means = kernel.mean(axis=1, dtype=np.float64)
-    power = hubness(points, means)
+    power = evenness(hubness(points, means))
     assert power > 0.3
     even, covers = evened(Symmetric.of(kernel.copy()), points, covered, 1.5)
     rows = np.stack([even.row(i) for i in range(n)])
@@ -76,8 +85,12 @@ def test_an_even_kernel_takes_from_the_lead_of_a_hub() -> None:
     even, _ = evened(kernel, points, points[:0], 1.0)
     lead, left = plain[60] / plain[:60].mean(), even.row_means()[60] / even.row_means()[:60].mean()
     assert lead > 1.5
-    assert left == pytest.approx(lead ** (1.0 - hubness(points, plain)), rel=0.02)
+    assert left == pytest.approx(lead ** (1.0 - evenness(hubness(points, plain))), rel=0.02)
     assert left < 1.4
+
+
+def test_a_kernel_is_evened_out_where_there_are_hubs_and_left_alone_where_there_are_hardly_any() -> None:
+    assert [evenness(hubs) for hubs in (0.0, 1 / 3, 0.5, 2 / 3, 1.0)] == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
 
 
 def test_hubs_are_near_to_all_and_among_the_nearest_of_many_and_dense_groups_are_not() -> None:
