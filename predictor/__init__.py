@@ -1,5 +1,6 @@
 """A bundle's runtime: what turns items into predictions with onnxruntime and numpy only."""
 
-from predictor.runtime import BundleError, ItemError, Predictor, load
+from predictor.errors import BundleError, ItemError
+from predictor.runtime import Predictor, load
 
 __all__ = ["BundleError", "ItemError", "Predictor", "load"]

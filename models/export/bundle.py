@@ -25,6 +25,7 @@ from models.students.protocol import RawItem
 from models.students.student import Student
 from predictor import runtime
 from predictor.runtime import Predictor
+from predictor.source import predict_source
 
 FORMATS = ("onnx-int8", "onnx")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment: the same student gives the same bytes
@@ -141,7 +142,7 @@ def _bundle_files(
         compressed.layers,
         latency,
     )
-    files["predict.py"] = Path(runtime.__file__).read_bytes()
+    files["predict.py"] = predict_source()
     files["requirements.txt"] = "".join(f"{name}=={n}\n" for name, n in _requirements(student).items()).encode()
     files["README.md"] = write_card(facts, figures).encode()
     extra = {

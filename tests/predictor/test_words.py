@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.runtime import hash_text, hash_texts, pad, words
+from predictor.words import hash_text, hash_texts, pad, words
 
 
 def decoded(text: str) -> list[str]:
