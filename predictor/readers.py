@@ -37,7 +37,7 @@ class TextReader:
 
     def __call__(self, items: Sequence[Item], first: int, out: FloatArray) -> None:
         """Texts of like length run together: a graph fills shorter ones up to the longest."""
-        texts = checked_texts(items, first)
+        texts = [text if text.isascii() else _encodable(text) for text in checked_texts(items, first)]
         if len(texts) == 1:
             out[:] = self._run(np.array(texts, object))
             return
@@ -126,6 +126,11 @@ class VectorReader:
                 raise ItemError(first + index, "NaN or infinity among the features")
             vectors[index] = vector
         out[:] = self._run(vectors)
+
+
+def _encodable(text: str) -> str:
+    """The text with what no encoding knows (half of a pair of surrogates) replaced."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def checked_texts(items: Sequence[Any], first: int) -> Sequence[str]:

@@ -49,7 +49,7 @@ ENCODERS = {
 }
 TEACHERS = ("auto", "logistic")
 STUDENTS = {
-    "text": ("auto", "hashed"),
+    "text": ("auto", "static", "hashed"),
     "image": ("auto", "convnet"),
     "features": ("auto", "mlp"),
 }

@@ -138,6 +138,7 @@ class StudentStep:
             class_names=self._data.class_names,
             rng=rng,
             previous=warm_from,
+            features=self._data.features[pool],
         )
         report = distilled.report
         return Distillate(distilled.student, not report.warm, len(pool), report.flops, report.to_dict())

@@ -439,7 +439,7 @@ def test_texts_are_distilled_into_a_student_that_reads_texts() -> None:
     data = make_data(task="text", raw=lambda rows: [texts[row] for row in rows])
     result = run(data)
     assert result.student is not None
-    assert result.student.family == "hashed"
+    assert result.student.family == "static"
     assert result.metrics["accuracy"]["value"] > 0.8
 
 
