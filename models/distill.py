@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from models.augmentation import mix_pairs
+from models.curriculum import WHOLE_FROM, entropies, epoch_order, make_curriculum
 from models.errors import BadInput
 from models.losses import cross_entropy, fit_scale, one_hot, soften
 from models.students import network_class
@@ -26,6 +28,8 @@ LABEL_WEIGHT = 2.0
 """What a label counts beside one soft label."""
 TEMPERATURE = 0.5
 """Of the soft labels: sharpened ones gave students half a point to a point more, and never less."""
+TEACHER_COUNTS = 20.0
+"""How many labels the teacher counts for where labels say how sure a student may be."""
 _LEAST_FOR_SPLIT = 200
 _SPLIT_ONE_IN = 20
 _SPLIT_MOST = 500
@@ -48,6 +52,8 @@ class DistilReport:
         temperature: Of the soft labels.
         seconds: Wall time, preparation of the items included.
         flops: Of the training, a backward pass counted as two forward ones.
+        calibrated_on: Labels that said how sure the student may be; 0 where only its teacher did.
+        scale: What its logits are multiplied by for that.
     """
 
     warm: bool
@@ -59,6 +65,8 @@ class DistilReport:
     temperature: float
     seconds: float
     flops: float
+    calibrated_on: int = 0
+    scale: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """For a round's metrics."""
@@ -88,6 +96,9 @@ def distil(
     epochs: int | None = None,
     features: ArrayLike | None = None,
     threads: int = 1,
+    curriculum: str = "shuffled",
+    mixed_share: float = 0.0,
+    calibration: tuple[Sequence[RawItem], ArrayLike] | None = None,
 ) -> Distilled:
     """Train a student of a family on soft labels of the pool and on labels.
 
@@ -107,6 +118,11 @@ def distil(
         epochs: Passes over the items; by default the family's number, or `WARM_EPOCHS` for a warm start.
         features: The teacher's features of the items, (n, d): some families begin from them.
         threads: Of torch.
+        curriculum: In which order items are met: one of `models.curriculum.CURRICULA`.
+        mixed_share: Of the items that are mixed with another one in training (`models.augmentation.mix_pairs`).
+        calibration: Items in neither ``items`` nor ``labeled_items``, drawn uniformly, and their class indices.
+            What the student answers is then scaled to be as sure as it is right on them; their teacher is no measure of
+            that, since student and teacher do not err on the same items.
 
     Returns:
         The student with the best weights seen, and a report. Same inputs and same ``rng``: the same student.
@@ -115,6 +131,11 @@ def distil(
         BadInput: shapes do not match, there is nothing to learn from, or an item cannot be read.
     """
     started = time.perf_counter()
+    make_curriculum(curriculum)
+    if not 0 <= mixed_share <= 1:
+        raise BadInput(f"The share of mixed items must lie in 0 … 1, not {mixed_share}.")
+    if calibration is not None:
+        calibration = calibration[0], _checked_labels(calibration, len(class_names))
     target, weight = _targets(items, soft, labeled_items, y, len(class_names), temperature, label_weight)
     with torch_threads(threads):
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -124,13 +145,22 @@ def distil(
             network.begin_from(items, _features(features, len(items)))
         inputs = network.prepare(everything)
         passes = epochs if epochs is not None else (WARM_EPOCHS if warm else network.epochs)
-        fit = _Fit(network, inputs, target, weight, _aside(items), rng)
+        fit = _Fit(network, inputs, target, weight, _aside(items), rng, curriculum, mixed_share)
         made, best, loss = fit.run(passes, warm)
-        if len(items):
-            network.scale = fit.scale_to(np.asarray(soft, np.float32))
+        network.scale, n_calibrated = fit.scale(np.asarray(soft, np.float32), calibration)
         flops = 3.0 * made * network.flops(inputs)
     report = DistilReport(
-        warm, made, best, loss, len(items), len(labeled_items), temperature, time.perf_counter() - started, flops
+        warm,
+        made,
+        best,
+        loss,
+        len(items),
+        len(labeled_items),
+        temperature,
+        time.perf_counter() - started,
+        flops,
+        n_calibrated,
+        network.scale,
     )
     return Distilled(Student(network, tuple(class_names)), report)
 
@@ -173,6 +203,13 @@ def _features(features: ArrayLike, n: int) -> FloatArray:
     if not np.isfinite(X).all():
         raise BadInput("Features must be finite.")
     return X
+
+
+def _checked_labels(calibration: tuple[Sequence[RawItem], ArrayLike], n_classes: int) -> IntArray:
+    items, y = calibration[0], np.asarray(calibration[1], np.int64)
+    if y.shape != (len(items),) or (len(y) and not 0 <= y.min() <= y.max() < n_classes):
+        raise BadInput(f"Labels for calibration must be one class index from 0 to {n_classes - 1} for each item.")
+    return y
 
 
 def _start(
@@ -219,8 +256,11 @@ class _Fit:
         weight: FloatArray,
         aside: IntArray,
         rng: np.random.Generator,
+        curriculum: str = "shuffled",
+        mixed_share: float = 0.0,
     ):
         self.network, self.inputs, self.rng = network, inputs, rng
+        self.curriculum, self.mixed_share = curriculum, mixed_share
         self.target, self.weight = torch.from_numpy(target), torch.from_numpy(weight)
         rows = np.arange(len(inputs))
         self.aside, self.rows = (aside, np.setdiff1d(rows, aside)) if len(aside) else (rows, rows)
@@ -237,10 +277,12 @@ class _Fit:
         optimisers = network.optimisers(warm)
         rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
         best, best_loss, best_state = 0, self._loss() if warm else math.inf, copy.deepcopy(network.state_dict())
+        # What has met easy rows only is no worse for it yet.
+        patient_from = 0 if self.curriculum == "shuffled" else math.ceil(WHOLE_FROM * epochs)
         epoch = 0
         for epoch in range(1, epochs + 1):
+            order = self._order((epoch - 1) / epochs)
             network.train()
-            order = self.rng.permutation(self.rows)
             for step in range(per_epoch):
                 done = ((epoch - 1) * per_epoch + step) / (epochs * per_epoch)
                 scale = max(_LEAST_RATE, 0.5 * (1 + math.cos(math.pi * done)))
@@ -251,25 +293,52 @@ class _Fit:
             loss = self._loss()
             if loss < best_loss:
                 best, best_loss, best_state = epoch, loss, copy.deepcopy(network.state_dict())
-            elif epoch - best >= _PATIENCE:
+            elif epoch - max(best, patient_from) >= _PATIENCE:
                 break
         network.load_state_dict(best_state)
         network.eval()
         return epoch, best, best_loss
 
-    def scale_to(self, soft: FloatArray) -> float:
-        """What brings the student's sureness to the teacher's, (n_transfer, C), on the rows kept aside."""
+    def scale(self, soft: FloatArray, calibration: tuple[Sequence[RawItem], ArrayLike] | None) -> tuple[float, int]:
+        """What makes the student as sure as its teacher, (n_transfer, C), on the rows kept aside, or as it is right.
+
+        Labels count one each, and all that the teacher says as much as `TEACHER_COUNTS` of them: a few labels alone
+        would say little. Returns how many labels there were, too.
+        """
         rows = self.aside[self.aside < len(soft)]
-        return fit_scale(self._logits(rows), soft[rows])
+        items, y = calibration if calibration is not None else ([], [])
+        if not len(rows) and not len(items):
+            return self.network.scale, 0
+        logits, target = [self._logits(rows)], [soft[rows]]
+        weight = [np.full(len(rows), TEACHER_COUNTS / max(1, len(rows)), np.float32)]
+        if len(items):
+            inputs = self.network.prepare(items)
+            logits.append(self._logits(np.arange(len(inputs)), inputs))
+            target.append(one_hot(np.asarray(y, np.int64), self.network.n_classes))
+            weight.append(np.ones(len(inputs), np.float32))
+        return fit_scale(*(np.concatenate(parts) for parts in (logits, target, weight))), len(items)
+
+    def _order(self, done: float) -> IntArray:
+        """The rows of the next pass; how hard they are is only found where the curriculum asks for it."""
+        hardness = np.zeros(0, np.float32)
+        if self.curriculum == "self_paced":
+            logits = torch.from_numpy(self._logits(self.rows))
+            target = self.target[torch.from_numpy(self.rows)]
+            hardness = -(target * torch.log_softmax(logits, 1)).sum(1).numpy()
+        elif self.curriculum != "shuffled":
+            hardness = entropies(self.target.numpy()[self.rows])
+        return epoch_order(self.curriculum, self.rows, hardness, done, self.rng)
 
     def _step(self, rows: IntArray, optimisers: Sequence[torch.optim.Optimizer]) -> None:
         if len(rows) == 1 and len(self.rows) > 1:
             rows = np.append(rows, self.rows[0])  # batch normalisation needs two
-        logits = self.network(*self.inputs.batch(rows, self.rng))
         where = torch.from_numpy(rows)
-        loss = cross_entropy(logits, self.target[where], self.weight[where])
-        for optimiser in optimisers:
-            optimiser.zero_grad()
+        batch, target, weight = mix_pairs(
+            self.inputs.batch(rows, self.rng), self.target[where], self.weight[where], self.mixed_share, self.rng
+        )
+        loss = cross_entropy(self.network(*batch), target, weight)
+        for parameter in self.network.parameters():
+            parameter.grad = None  # what zero_grad does, without what surrounds it
         cast(Any, loss).backward()
         for optimiser in optimisers:
             optimiser.step()
@@ -278,8 +347,12 @@ class _Fit:
         logits = torch.from_numpy(self._logits(self.aside))
         return float(cross_entropy(logits, self.target[torch.from_numpy(self.aside)], torch.ones(len(self.aside))))
 
-    def _logits(self, rows: IntArray) -> FloatArray:
+    def _logits(self, rows: IntArray, inputs: Inputs | None = None) -> FloatArray:
+        """Of rows of the training's inputs, or of others; (rows, C)."""
         self.network.eval()
+        given = self.inputs if inputs is None else inputs
         with torch.inference_mode():
-            parts = [self.network(*self.inputs.batch(rows[i : i + 1024])) for i in range(0, len(rows), 1024)]
-        return cast(FloatArray, torch.cat(parts).numpy())
+            parts = [self.network(*given.batch(rows[i : i + 1024])) for i in range(0, len(rows), 1024)]
+        return cast(
+            FloatArray, torch.cat(parts).numpy() if parts else np.zeros((0, self.network.n_classes), np.float32)
+        )

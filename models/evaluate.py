@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -94,18 +96,80 @@ def log_loss(y: ArrayLike, probabilities: ArrayLike) -> float:
     return float(log_losses(y, probabilities).mean())
 
 
-def brier(y: ArrayLike, probabilities: ArrayLike) -> float:
+def brier_score(y: ArrayLike, probabilities: ArrayLike) -> float:
     """Mean squared distance between probabilities and the one-hot truth, in 0 … 2.
 
     Raises:
         BadInput: Shapes do not fit, or a class is out of range.
 
-    >>> brier([0, 1], [[1, 0], [.5, .5]])
+    >>> brier_score([0, 1], [[1, 0], [.5, .5]])
     0.25
     """
     truth, P = _with_probabilities(y, probabilities)
     picked = P[np.arange(len(truth)), truth]
     return float(np.mean((P**2).sum(axis=1) - 2 * picked + 1))
+
+
+@dataclass(frozen=True)
+class CalibrationBins:
+    """Rows sorted by the probability of their likeliest class and parted into bins of equally many; (bins,) each.
+
+    Attributes:
+        confidence: Mean probability of the likeliest class.
+        accuracy: Share of rows where that class is the true one.
+        rows: How many there are.
+    """
+
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    rows: NDArray[np.int64]
+
+
+def calibration_bins(y: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> CalibrationBins:
+    """How often the likeliest class is right, beside how sure of it the model is: what a calibration plot draws.
+
+    Bins hold equally many rows, or one more: bins of equal width would leave most of them nearly empty (nguyen2015).
+    Rows of the same confidence stay together, so that their order changes nothing.
+
+    Args:
+        y: True classes, (n,).
+        probabilities: Shape (n, C).
+        bins: How many; as many as there are rows where those are fewer.
+
+    Raises:
+        BadInput: Shapes do not fit, a class is out of range, or there is no bin.
+
+    >>> found = calibration_bins([0, 0, 1, 1], [[.6, .4], [.6, .4], [.1, .9], [.1, .9]], bins=2)
+    >>> found.confidence.tolist(), found.accuracy.tolist(), found.rows.tolist()
+    ([0.6, 0.9], [0.5, 1.0], [2, 2])
+    """
+    truth, P = _with_probabilities(y, probabilities)
+    if bins < 1:
+        raise BadInput(f"Calibration needs one bin at least, not {bins}.")
+    confidence, right = P.max(axis=1), P.argmax(axis=1) == truth
+    order = np.argsort(confidence, kind="stable")
+    confidence, right = confidence[order], right[order]
+    edges = np.linspace(0, len(truth), min(bins, len(truth)) + 1).round().astype(np.int64)
+    edges = np.unique(np.searchsorted(confidence, confidence[edges[:-1]]))  # to where rows of that confidence begin
+    counts = np.diff(np.append(edges, len(truth)))
+    return CalibrationBins(
+        np.add.reduceat(confidence, edges) / counts, np.add.reduceat(right.astype(np.float64), edges) / counts, counts
+    )
+
+
+def expected_calibration_error(y: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
+    """Mean distance between confidence and accuracy over `calibration_bins` (equally many rows each), by rows; 0 … 1.
+
+    Chance alone gives a calibrated model a little too, of the order of √(bins / rows): compare at one number of rows.
+
+    Raises:
+        BadInput: As there.
+
+    >>> round(expected_calibration_error([0, 0, 1, 1], [[.6, .4], [.6, .4], [.1, .9], [.1, .9]], bins=2), 4)
+    0.1
+    """
+    found = calibration_bins(y, probabilities, bins)
+    return float(np.average(np.abs(found.confidence - found.accuracy), weights=found.rows))
 
 
 def _pair(y: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -38,12 +38,14 @@ def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tens
     return (losses * weight).sum() / weight.sum()
 
 
-def fit_scale(logits: FloatArray, soft: FloatArray) -> float:
+def fit_scale(logits: FloatArray, soft: FloatArray, weight: FloatArray | None = None) -> float:
     """The s in 0.05 … 20 for which softmax(s · logits) is nearest to the probabilities ``soft``; both (n, C).
 
-    The cross-entropy is convex in s, so its slope Σ (softmax(s · logits) − soft) · logits is bisected.
+    The cross-entropy, weighted by ``weight`` (n,) where given, is convex in s, so its slope
+    Σ (softmax(s · logits) − soft) · logits is bisected.
     """
     Z = logits.astype(np.float64)
+    counted = Z if weight is None else Z * weight.astype(np.float64)[:, None]
     low, high = math.log(0.05), math.log(20.0)
     for _ in range(40):
         middle = (low + high) / 2
@@ -51,7 +53,7 @@ def fit_scale(logits: FloatArray, soft: FloatArray) -> float:
         exponent -= exponent.max(1, keepdims=True)
         P = np.exp(exponent)
         P /= P.sum(1, keepdims=True)
-        if float(((P - soft) * Z).sum()) > 0:
+        if float(((P - soft) * counted).sum()) > 0:
             high = middle
         else:
             low = middle

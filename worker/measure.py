@@ -7,20 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluate import log_loss, macro_f1
+from models.evaluate import brier_score, expected_calibration_error, log_loss, macro_f1
 from worker.evidence import LEAST_MEASURED, confidence_sequence
 from worker.round_data import FloatArray, IntArray
 
+LEAST_FOR_ECE = 200
+"""Under so many rows the calibration error of an honest model looks like a dishonest one's."""
+
 
 def measured(y: IntArray, probabilities: FloatArray) -> dict[str, Any] | None:
-    """Accuracy with its anytime-valid interval, macro-F1 and log-loss; None under 50 rows: not yet measurable.
+    """Accuracy with its anytime-valid interval and more; None under 50 rows: not yet measurable.
 
     Args:
         y: True classes, shape ``(n,)``.
         probabilities: Shape ``(n, n_classes)``.
 
     Returns:
-        ``{value, low, high, labels, macro_f1, log_loss}``, or None.
+        ``{value, low, high, labels, macro_f1, log_loss, brier, ece}``, or None. ``ece`` is None under 200 rows; its
+        bins hold equally many rows (`models.evaluate.calibration_bins`).
     """
     if len(y) < LEAST_MEASURED:
         return None
@@ -33,6 +37,8 @@ def measured(y: IntArray, probabilities: FloatArray) -> dict[str, Any] | None:
         "labels": len(y),
         "macro_f1": macro_f1(y, probabilities.argmax(axis=1), probabilities.shape[1]),
         "log_loss": log_loss(y, probabilities),
+        "brier": brier_score(y, probabilities),
+        "ece": expected_calibration_error(y, probabilities) if len(y) >= LEAST_FOR_ECE else None,
     }
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import BadInput
+from models.students.bag import Bag, RowAdam
 from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
 from predictor.words import hash_texts
 
@@ -35,13 +36,15 @@ class HashedTexts:
         return len(self.counts)
 
     def batch(self, rows: IntArray, noise: np.random.Generator | None = None) -> tuple[torch.Tensor, ...]:
-        """Ids (t,) and offsets (b,); with noise some ids become the padding row, which the mean leaves out."""
+        """Ids (t,) and offsets (b,); with noise some ids are left out."""
         counts = self.counts[rows]
         offsets = np.cumsum(counts) - counts
         where = np.arange(int(counts.sum())) + np.repeat(self.starts[rows] - offsets, counts)
         ids = self.ids[where]
         if noise is not None:
-            ids[noise.random(len(ids), np.float32) < _WORD_DROPOUT] = 0
+            kept = noise.random(len(ids), np.float32) >= _WORD_DROPOUT
+            before = np.append(0, np.cumsum(kept))
+            ids, offsets = ids[kept], before[offsets]
         return torch.from_numpy(ids), torch.from_numpy(offsets)
 
 
@@ -55,7 +58,7 @@ class HashedNetwork(Network):
     def __init__(self, rows: int, dim: int, n_classes: int):
         super().__init__()
         with unseeded():
-            self.table = nn.EmbeddingBag(rows, dim, mode="mean", sparse=True, padding_idx=0)
+            self.table = Bag(rows, dim)
             self.head = nn.Linear(dim, n_classes)
 
     @classmethod
@@ -98,8 +101,8 @@ class HashedNetwork(Network):
     def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:
         rate = 0.01 if warm else 0.03
         return [
-            torch.optim.SparseAdam([self.table.weight], lr=rate),
-            torch.optim.Adam(self.head.parameters(), lr=rate / 2),
+            RowAdam([self.table.weight], lr=rate),
+            torch.optim.Adam(self.head.parameters(), lr=rate / 2, fused=True),
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:

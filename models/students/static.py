@@ -21,6 +21,7 @@ from torch import nn
 
 from models.bag_regression import regress_bags
 from models.errors import BadInput
+from models.students.bag import Bag, RowAdam
 from models.students.hashed import HashedTexts
 from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
 from predictor.words import fold, word_forms
@@ -118,7 +119,7 @@ class StaticNetwork(Network):
         super().__init__()
         self.words = words
         with unseeded():
-            self.table = nn.EmbeddingBag(words.count + 1, dim, mode="mean", sparse=True, padding_idx=0)
+            self.table = Bag(words.count + 1, dim)
             self.norm = nn.LayerNorm(dim)
             self.hidden = nn.Linear(dim, hidden)
             self.head = nn.Linear(hidden, n_classes)
@@ -141,13 +142,11 @@ class StaticNetwork(Network):
         ids, counts = self.words.look_up(_texts(items))
         table = regress_bags(ids, counts, self.table.num_embeddings, features, self.table.embedding_dim)
         with torch.no_grad():
-            vectors = torch.from_numpy(table)
-            means = nn.functional.embedding_bag(
-                torch.from_numpy(ids), vectors, torch.from_numpy(np.cumsum(counts) - counts), mode="mean"
-            )
-            scale = float(means.square().mean().sqrt())
-            if scale > 0:
-                self.table.weight.copy_(vectors / scale)
+            if not table.any():
+                return
+            self.table.weight.copy_(torch.from_numpy(table))
+            means = self.table(torch.from_numpy(ids), torch.from_numpy(np.cumsum(counts) - counts))
+            self.table.weight /= means.square().mean().sqrt()
 
     @classmethod
     def restore(cls, arrays: Arrays) -> StaticNetwork:
@@ -175,8 +174,8 @@ class StaticNetwork(Network):
     def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:
         layers = [*self.norm.parameters(), *self.hidden.parameters(), *self.head.parameters()]
         return [
-            torch.optim.SparseAdam([self.table.weight], lr=0.003 if warm else 0.01),
-            torch.optim.AdamW(layers, lr=0.001 if warm else 0.003, weight_decay=0.01),
+            RowAdam([self.table.weight], lr=0.003 if warm else 0.01),
+            torch.optim.AdamW(layers, lr=0.001 if warm else 0.003, weight_decay=0.01, fused=True),
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:

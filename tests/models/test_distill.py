@@ -11,7 +11,12 @@ from models.losses import cross_entropy, fit_scale, one_hot, soften
 from models.students import make_family
 from tests.models.small_students import images, soft_labels, texts, vectors
 
-POOLS = {"static": (texts, 2, 0.98), "hashed": (texts, 2, 0.98), "convnet": (images, 3, 0.93), "mlp": (vectors, 3, 0.97)}
+POOLS = {
+    "static": (texts, 2, 0.98),
+    "hashed": (texts, 2, 0.98),
+    "convnet": (images, 3, 0.93),
+    "mlp": (vectors, 3, 0.97),
+}
 
 
 def train(family, n=300, seed=0, sure=0.9, **options):
@@ -155,6 +160,10 @@ def test_the_threads_of_torch_are_put_back():
         ({"items": [], "soft": np.zeros((0, 2))}, "nothing to learn from"),
         ({"items": ["a", b"b", "c", "d"]}, "Item 1 is no text"),
         ({"temperature": 0.0}, "temperature"),
+        ({"curriculum": "backwards"}, "no curriculum 'backwards'"),
+        ({"mixed_share": 1.5}, "share of mixed items"),
+        ({"calibration": (["a"], [2])}, "Labels for calibration"),
+        ({"calibration": (["a"], [0, 1])}, "Labels for calibration"),
     ],
 )
 def test_nonsense_is_refused_with_its_reason(change, message):
@@ -181,6 +190,44 @@ def test_each_task_has_its_family():
         make_family("sound")
 
 
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("mlp", {"curriculum": "self_paced"}),
+        ("hashed", {"curriculum": "hard_first"}),
+        ("hashed", {"mixed_share": 0.5}),
+        ("mlp", {"mixed_share": 0.5}),
+    ],
+)
+def test_other_orders_and_mixed_items_teach_too(family, options):
+    make, _, at_least = POOLS[family]
+    items, y = make(400, seed=9)
+    made = train(family, **options)
+    assert (made.student.predict_proba(items).argmax(1) == y).mean() >= at_least
+    plain = train(family).student.arrays()["head.weight"]
+    assert not np.array_equal(made.student.arrays()["head.weight"], plain)
+
+
+def test_labels_that_teach_nothing_say_how_sure_a_student_may_be():
+    fresh, truth = texts(600, seed=5)
+    kept, y = texts(200, seed=6)
+    wrong = np.random.default_rng(0).random(200) < 0.25  # the teacher is sure, and a quarter of the labels disagree
+    made = train("hashed", n=600, sure=0.97, calibration=(kept, np.where(wrong, 1 - y, y)))
+    assert made.report.calibrated_on == 200
+    probabilities = made.student.predict_proba(fresh)
+    assert (probabilities.argmax(1) == truth).mean() >= 0.98
+    assert probabilities.max(1).mean() == pytest.approx(0.76, abs=0.04)
+    assert made.report.scale == pytest.approx(float(made.student.arrays()["scale"][0]))
+
+
+def test_one_label_hardly_outweighs_the_teacher():
+    kept, y = texts(1, seed=6)
+    alone = train("hashed", n=600, sure=0.8)
+    with_one = train("hashed", n=600, sure=0.8, calibration=(kept, 1 - y))
+    assert alone.report.calibrated_on == 0
+    assert 0.7 * alone.report.scale < with_one.report.scale < alone.report.scale
+
+
 def test_softening_raises_to_the_inverse_temperature():
     assert soften(np.array([[0.8, 0.2]]), 0.5) == pytest.approx(np.array([[16 / 17, 1 / 17]]))
     assert soften(np.array([[0.8, 0.2]]), 1.0) == pytest.approx(np.array([[0.8, 0.2]]))
@@ -203,3 +250,6 @@ def test_the_scale_that_was_applied_is_found_again():
     logits = rng.normal(size=(200, 4)).astype(np.float32)
     soft = np.exp(2.5 * logits) / np.exp(2.5 * logits).sum(1, keepdims=True)
     assert fit_scale(logits, soft.astype(np.float32)) == pytest.approx(2.5, rel=1e-3)
+    soft[100:] = 0.25  # rows that count for nothing change nothing
+    only_first = np.repeat(np.float32([1, 0]), 100)
+    assert fit_scale(logits, soft.astype(np.float32), only_first) == pytest.approx(2.5, rel=1e-3)

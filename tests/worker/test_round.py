@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.evaluate import expected_calibration_error
+from worker.measure import measured
 from worker.recipe import Recipe
 from worker.round import NoCheckpoints, PreviousRound, RoundData, RoundResult, run_round, settle_labels
 
@@ -190,6 +192,38 @@ def test_where_nothing_can_be_learned_a_round_draws_at_random_and_says_so() -> N
 def test_so_does_one_without_a_model(strategy: str, ranked_by: str, why: str) -> None:
     ranking = run(make_data(0), strategy=strategy).metrics["ranking"]
     assert (ranking["strategy"], ranking["ranked_by"], ranking["why"]) == (strategy, ranked_by, why)
+
+
+def test_probabilities_are_measured_and_calibration_from_two_hundred_labels_on(first: RoundResult) -> None:
+    for model in ("teacher", "student"):
+        assert 0 < first.metrics[model]["brier"] < 0.5
+        assert first.metrics[model]["ece"] is None
+    assert first.student is not None
+    many = measured(Y[:200], first.student.predict_proba(list(X[:200])))
+    assert many is not None
+    assert many["ece"] == expected_calibration_error(Y[:200], first.student.predict_proba(list(X[:200])))
+
+
+def test_half_of_the_explored_labels_say_how_sure_the_student_may_be_and_teach_it_nothing() -> None:
+    asked: list[list[int]] = []
+
+    def raw(rows: np.ndarray) -> list[np.ndarray]:
+        asked.append(rows.tolist())
+        return [X[row] for row in rows]
+
+    data = make_data(80, exploration=np.arange(80) < 40, raw=raw)
+    result = run(data)
+    pool, learned, apart = asked[:3]
+    assert result.metrics["distillation"]["calibrated_on"] == len(apart)
+    assert 10 <= len(apart) <= 30
+    assert set(apart) <= set(range(60, 100))
+    assert not set(apart) & {*pool, *learned}
+    assert sorted([*learned, *apart]) == list(range(60, 140))
+    asked.clear()
+    run(make_data(120, exploration=np.arange(120) < 60, raw=raw), after(result))
+    assert set(apart) <= set(asked[2])  # the warm student of more labels was never taught these either
+    few = run(make_data(40, exploration=np.arange(40) < 29))
+    assert few.metrics["distillation"]["calibrated_on"] == 0
 
 
 def test_under_fifty_measured_labels_nothing_is_claimed() -> None:
