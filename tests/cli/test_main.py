@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "pydantic", "sqlalchemy", "fastapi", "httpx", "torch", "sklearn", "celery", "streamlit", "rich")
 COMMANDS = (
     *("serve", "label", "demo", "simulate", "import", "export-labels", "export-student"),
-    *("user", "token", "worker", "migrate", "doctor", "bench"),
+    *("user", "token", "worker", "migrate", "doctor", "profile", "bench"),
 )
 
 
