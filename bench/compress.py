@@ -13,7 +13,7 @@ import numpy as np
 from bench.compression import TORCH, Compression, Labelled
 from bench.report import as_text
 
-STEPS = "vocabulary,magnitude=0.5,cluster=16,prune=0.5,lowrank=128,layers=4,int8,int8-static,qat=0.5"
+STEPS = "vocabulary=0,magnitude=0.5,cluster=16,prune=0.5,lowrank=128,layers=4,int8,int8-static,qat=0.5"
 
 
 def measure(

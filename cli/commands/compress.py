@@ -42,8 +42,8 @@ def compress(
 ) -> None:
     """Compress MiniLM step by step; a step stays where it pays on a CPU and costs next to no accuracy.
 
-    Steps: vocabulary, layers=4, heads=6, ffn=768, prune=0.5, lowrank=128, magnitude=0.5, cluster=16, recover=1, then
-    int8, int8-static, qat=1.
+    Steps: vocabulary=8000, layers=4, heads=6, ffn=768, prune=0.5, lowrank=128, magnitude=0.5, cluster=16, recover=1,
+    then int8, int8-static, qat=1.
     """
     import numpy as np
 

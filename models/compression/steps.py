@@ -22,7 +22,7 @@ from models.compression.structure import (
     most_important,
     spread_layers,
 )
-from models.compression.vocabulary import pieces_to_keep, trim_tokenizer
+from models.compression.vocabulary import COMMON, pieces_to_keep, trim_tokenizer
 from models.compression.weights import cluster_weights, factorise, prune_magnitudes
 from models.errors import BadInput
 from models.minilm_graph import activation_names, layer_count
@@ -52,7 +52,7 @@ def parse_steps(text: str) -> list[Step]:
     """``vocabulary,heads=6,int8`` as steps.
 
     >>> [str(step) for step in parse_steps("vocabulary, heads=8,int8")]
-    ['vocabulary', 'heads=8', 'int8']
+    ['vocabulary=8000', 'heads=8', 'int8']
 
     Raises:
         BadInput: An unknown step, a value that it cannot have, or pruning after quantisation.
@@ -105,7 +105,9 @@ def to_compact(state: EncoderState, material: Material) -> Compact:
 
 def _trim(state: EncoderState, value: float, material: Material) -> EncoderState:
     used = text_pieces(state.tokenizer, material.texts, most=1 << 30)
-    pieces = pieces_to_keep(state.tokenizer, used)
+    if value != int(value) or value < 0:
+        raise BadInput(f"vocabulary={value:g}: give how many of the commonest pieces stay, 0 or more.")
+    pieces = pieces_to_keep(state.tokenizer, used, int(value))
     return replace(state, weights=keep_pieces(state.weights, pieces), tokenizer=trim_tokenizer(state.tokenizer, pieces))
 
 
@@ -226,7 +228,7 @@ class _Kind:
 
 
 STEPS: Mapping[str, _Kind] = {
-    "vocabulary": _Kind(_trim),
+    "vocabulary": _Kind(_trim, COMMON),
     "layers": _Kind(_layers, 4, recovers=True),
     "heads": _Kind(_heads, 6, recovers=True),
     "ffn": _Kind(_units, 768, recovers=True),

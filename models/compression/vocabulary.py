@@ -14,7 +14,12 @@ from models.errors import BadInput
 IntArray = NDArray[np.int64]
 
 
-def pieces_to_keep(tokenizer: str, used: Iterable[IntArray]) -> IntArray:
+COMMON = 8_000
+"""Pieces that are kept beside those of the texts: a word that is spelled in characters means little to an encoder."""
+_UNUSED = "[unused"
+
+
+def pieces_to_keep(tokenizer: str, used: Iterable[IntArray], common: int = 0) -> IntArray:
     """The pieces of a WordPiece tokenizer that some texts use, the special ones and all single characters, ascending.
 
     The longest piece that fits is taken first: so the texts are split as before, and any other word into shorter
@@ -23,6 +28,7 @@ def pieces_to_keep(tokenizer: str, used: Iterable[IntArray]) -> IntArray:
     Args:
         tokenizer: A tokenizer.json.
         used: The pieces of each text.
+        common: So many pieces with the lowest numbers stay too: in BERT's vocabulary these are the commonest.
 
     Raises:
         BadInput: It is no WordPiece tokenizer.
@@ -33,6 +39,8 @@ def pieces_to_keep(tokenizer: str, used: Iterable[IntArray]) -> IntArray:
     kept.update(number for piece, number in vocabulary.items() if len(piece.removeprefix(prefix)) == 1)
     for ids in used:
         kept.update(ids.tolist())
+    named = [number for piece, number in vocabulary.items() if not piece.startswith(_UNUSED)]
+    kept.update(sorted(named)[:common])
     return np.array(sorted(kept), np.int64)
 
 

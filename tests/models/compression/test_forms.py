@@ -96,7 +96,7 @@ def test_factors_of_full_rank_give_the_same_and_thin_ones_are_fewer_numbers(stat
 def test_steps_follow_each_other(state, reference):
     here = state
     stuff = material(state, epochs=0.5)
-    for step in parse_steps("vocabulary,prune=0.5,lowrank=8,cluster=32,qat=1"):
+    for step in parse_steps("vocabulary=0,prune=0.5,lowrank=8,cluster=32,qat=1"):
         here = apply_step(here, step, stuff)
     shape = Shape.of(here.weights)
     assert (shape.heads, shape.units) == ((1, 1), (48, 48))
@@ -123,7 +123,9 @@ def test_steps_that_cannot_be_are_refused(text, says):
         parse_steps(text)
 
 
-@pytest.mark.parametrize("step", ["heads=3", "heads=1.5", "ffn=97", "layers=3", "magnitude=1", "cluster=1", "prune=2"])
+@pytest.mark.parametrize(
+    "step", ["heads=3", "heads=1.5", "ffn=97", "layers=3", "magnitude=1", "cluster=1", "prune=2", "vocabulary=-1"]
+)
 def test_values_that_do_not_fit_the_encoder_are_refused(state, step):
     with pytest.raises(BadInput):
         apply_step(state, parse_steps(step)[0], material(state))

@@ -137,6 +137,7 @@ def test_recovery_is_the_same_for_the_same_seed(weights, pieces):
 def test_a_trimmed_tokenizer_splits_its_texts_as_before_and_others_into_shorter_pieces(weights):
     tokenizer = tiny_tokenizer()
     kept = pieces_to_keep(tokenizer, Pieces(tokenizer.encode()).ids(["goal team", "banking"]))
+    assert set(pieces_to_keep(tokenizer, [], common=6)) - set(pieces_to_keep(tokenizer, [])) == {4, 5}
     trimmed = trim_tokenizer(tokenizer, kept)
     names = [[*SPECIAL, *WORDS][number] for number in kept]
     assert names == [*SPECIAL, "goal", "team", "bank", "##k", "##ing", "b", "a", "n", "##a"]
