@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,8 @@ _CHUNK = 4096  # items that are turned into arrays at once: memory stays flat ho
 _SETTINGS = {"text": ("rows",), "image": ("mode", "size", "mean", "std"), "features": ()}
 """What preprocess.json must say for each task, where the graph does not read items as they are."""
 _AGAIN = "Unpack the whole bundle again."
+BUNDLES: dict[str, Callable[..., Predictor]] = {}
+"""By what a manifest's ``bundle`` says: bundles with more than one model, which load the rest of themselves."""
 
 
 class Predictor:
@@ -64,7 +66,9 @@ class Predictor:
         Raises:
             ItemError: an item is of the wrong kind, or an image cannot be read; names its index.
         """
-        probabilities = self.predict_proba(items)
+        return self._described(self.predict_proba(items))
+
+    def _described(self, probabilities: FloatArray) -> list[Prediction]:
         best = probabilities.argmax(1)
         rows = probabilities.astype(np.float64).round(6).tolist()
         names = self.labels
@@ -107,7 +111,7 @@ class Predictor:
         return result
 
 
-def open_session(model: bytes, threads: int) -> Any:
+def open_session(model: bytes, threads: int, name: str = "model.onnx") -> Any:
     """An onnxruntime session of a serialised graph; raises BundleError where onnxruntime refuses it."""
     import onnxruntime as ort
 
@@ -118,7 +122,7 @@ def open_session(model: bytes, threads: int) -> Any:
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions have no common base but this
-        raise BundleError(f"model.onnx cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
+        raise BundleError(f"{name} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
 
 
 def load(folder: str | Path, *, threads: int = 1) -> Predictor:
@@ -129,11 +133,20 @@ def load(folder: str | Path, *, threads: int = 1) -> Predictor:
         raise BundleError(f"{folder}: its manifest.json is not of format {FORMAT}, which this file reads.")
     labels = _read_json(folder, "labels.json")
     preprocess = _read_json(folder, "preprocess.json") if (folder / "preprocess.json").exists() else None
-    model = _read_bytes(folder / "model.onnx")
-    expected = manifest.get("sha256", {}).get("model.onnx")
-    if expected and hashlib.sha256(model).hexdigest() != expected:
-        raise BundleError(f"{folder / 'model.onnx'} is damaged: its checksum is not the manifest's. {_AGAIN}")
+    model = read_member(folder, "model.onnx", manifest)
+    kind = BUNDLES.get(str(manifest.get("bundle")))
+    if kind is not None:
+        return kind(folder, model, labels, preprocess, manifest, threads)
     return Predictor(model, labels, str(manifest.get("task")), preprocess, manifest, threads=threads)
+
+
+def read_member(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
+    """A file of a bundle, which must be the one that its manifest knows; raises BundleError."""
+    data = _read_bytes(folder / name)
+    expected = manifest.get("sha256", {}).get(name)
+    if expected and hashlib.sha256(data).hexdigest() != expected:
+        raise BundleError(f"{folder / name} is damaged: its checksum is not the manifest's. {_AGAIN}")
+    return data
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -6,7 +6,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-MODULES = ("errors", "items", "words", "images", "readers", "runtime", "command_line")
+MODULES = ("errors", "items", "words", "images", "readers", "runtime", "cascade", "command_line")
 """In an order in which each needs only those before it. The last one's docstring is the file's."""
 
 _PACKAGE = "predictor"
