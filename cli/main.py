@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import administration, benchmarks, compress, copying, demo, files, label, profile, serve, simulate
+from cli.commands import (
+    administration,
+    benchmarks,
+    compress,
+    copying,
+    demo,
+    files,
+    label,
+    profile,
+    reproduce,
+    serve,
+    simulate,
+)
 from cli.errors import line_of
 
 app = typer.Typer(
@@ -39,7 +51,7 @@ def winnow(
     """Label less, train small: a labeling service that asks for the labels that teach the most."""
 
 
-for module in (serve, label, demo, simulate, compress, files, administration, copying, profile, benchmarks):
+for module in (serve, label, demo, simulate, compress, files, reproduce, administration, copying, profile, benchmarks):
     module.register(app)
 
 

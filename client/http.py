@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 import uuid
@@ -282,6 +283,16 @@ class Client:
     def student(self, project: Id, version: int | str = "current") -> Json:
         """One student."""
         return self._json(self._get(_project(project, "students", version)))
+
+    def student_report(self, project: Id, version: int | str = "current") -> Json:
+        """What was measured of a student; a 404 where nothing was."""
+        return self._json(self._get(_project(project, "students", version, "report")))
+
+    def report_picture(self, project: Id, version: int | str, name: str) -> bytes:
+        """A PNG of a report: confusion, calibration or pareto; a 404 where that was not measured."""
+        out = io.BytesIO()
+        self.transport.download(_project(project, "students", version, "report", f"{name}.png"), out)
+        return out.getvalue()
 
     def promote_student(self, project: Id, version: int) -> Json:
         """Make a student the current one; also how to roll back."""

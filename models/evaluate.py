@@ -118,11 +118,15 @@ class CalibrationBins:
         confidence: Mean probability of the likeliest class.
         accuracy: Share of rows where that class is the true one.
         rows: How many there are.
+        low: The smallest such probability in it.
+        high: The largest.
     """
 
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     rows: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
 
 def calibration_bins(y: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> CalibrationBins:
@@ -153,7 +157,11 @@ def calibration_bins(y: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> 
     edges = np.unique(np.searchsorted(confidence, confidence[edges[:-1]]))  # to where rows of that confidence begin
     counts = np.diff(np.append(edges, len(truth)))
     return CalibrationBins(
-        np.add.reduceat(confidence, edges) / counts, np.add.reduceat(right.astype(np.float64), edges) / counts, counts
+        np.add.reduceat(confidence, edges) / counts,
+        np.add.reduceat(right.astype(np.float64), edges) / counts,
+        counts,
+        confidence[edges],
+        confidence[edges + counts - 1],
     )
 
 
@@ -170,6 +178,29 @@ def expected_calibration_error(y: ArrayLike, probabilities: ArrayLike, bins: int
     """
     found = calibration_bins(y, probabilities, bins)
     return float(np.average(np.abs(found.confidence - found.accuracy), weights=found.rows))
+
+
+def class_figures(
+    y: ArrayLike, predicted: ArrayLike, n_classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Precision, recall and F1 of each class, each (n_classes,); NaN where a class gives nothing to divide by.
+
+    Raises:
+        BadInput: As for `confusion`.
+
+    >>> precision, recall, f1 = class_figures([0, 0, 1], [0, 1, 1], 2)
+    >>> precision.tolist(), recall.tolist()
+    ([1.0, 0.5], [0.5, 1.0])
+    """
+    table = confusion(y, predicted, n_classes).astype(np.float64)
+    hits, true, guessed = np.diag(table), table.sum(axis=1), table.sum(axis=0)
+
+    def over(count: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+        out = np.full(n_classes, np.nan)
+        np.divide(count, whole, out=out, where=whole > 0)
+        return out
+
+    return over(hits, guessed), over(hits, true), over(2 * hits, true + guessed)
 
 
 def _pair(y: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from predictor.errors import BundleError
+from predictor.files import BundleFiles
 from predictor.items import Item, Prediction
 from predictor.readers import FloatArray, checked_texts
-from predictor.runtime import BUNDLES, Predictor, open_session, read_member
+from predictor.runtime import BUNDLES, Predictor
+from predictor.runtimes import open_session
 
 _RUN_TEXTS, _RUN_TOKENS = 32, 4_096
 """Most texts, and most pieces with padding, of one run of a teacher."""
@@ -156,14 +157,16 @@ class Cascade(Predictor):
 
 
 def _load_cascade(
-    folder: Path,
+    files: BundleFiles,
     model: bytes,
     labels: Sequence[str],
     preprocess: Mapping[str, Any] | None,
-    manifest: Mapping[str, Any],
+    manifest: dict[str, Any],
     threads: int,
 ) -> Cascade:
-    teacher, tokenizer = (read_member(folder, name, manifest) for name in ("teacher.onnx", "tokenizer.json"))
+    teacher, tokenizer = (
+        files.checked(name, files.read(name), manifest) for name in ("teacher.onnx", "tokenizer.json")
+    )
     task = str(manifest.get("task"))
     return Cascade(model, labels, task, preprocess, manifest, teacher=teacher, tokenizer=tokenizer, threads=threads)
 

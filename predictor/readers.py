@@ -11,7 +11,8 @@ import numpy.typing as npt
 from predictor.errors import ItemError
 from predictor.images import decode_image, normalise
 from predictor.items import Item
-from predictor.words import hash_text, hash_texts, pad
+from predictor.settings_check import check_pixels, check_rows
+from predictor.words import hash_text, hash_texts, pad, word_forms
 
 FloatArray = npt.NDArray[np.float32]
 Run = Callable[[npt.NDArray[Any]], FloatArray]
@@ -54,20 +55,23 @@ class TextReader:
             begin = end
 
 
-class HashedReader:
-    """For graphs that read rows of a hashed table, ids (b, longest) filled up with row 0."""
+class PaddedReader:
+    """For graphs that read rows of a table, ids (b, longest) filled up with row 0; parted into texts of like length."""
 
-    def __init__(self, run: Run, preprocess: Mapping[str, Any]):
-        self._run, self._rows = run, int(preprocess["rows"])
+    def __init__(self, run: Run):
+        self._run = run
+
+    def _look_up(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows of the table, text after text, (t,), and how many each text has, (n,)."""
+        raise NotImplementedError
 
     def __call__(self, items: Sequence[Item], first: int, out: FloatArray) -> None:
         """Texts of like length run together: little padding, and as many at once as the cache holds."""
         texts = checked_texts(items, first)
+        ids, counts = self._look_up(texts)
         if len(texts) == 1:
-            single = hash_text(texts[0], self._rows)
-            out[:] = self._run(single[None] if len(single) else np.zeros((1, 1), np.int64))
+            out[:] = self._run(ids[None] if len(ids) else np.zeros((1, 1), np.int64))
             return
-        ids, counts = hash_texts(texts, self._rows)
         starts = np.cumsum(counts) - counts
         order = np.argsort(counts, kind="stable")
         begin = 0
@@ -82,14 +86,40 @@ class HashedReader:
             begin = end
 
 
+class HashedReader(PaddedReader):
+    """For graphs that read rows of a hashed table."""
+
+    def __init__(self, run: Run, preprocess: Mapping[str, Any]):
+        super().__init__(run)
+        self._rows = check_rows(preprocess)
+
+    def _look_up(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        if len(texts) > 1:
+            return hash_texts(texts, self._rows)
+        ids = hash_text(texts[0], self._rows) if len(texts) else np.zeros(0, np.int64)
+        return ids, np.full(len(texts), len(ids), np.int64)
+
+
+class WordsReader(PaddedReader):
+    """For graphs that read the row of each word that has one."""
+
+    def __init__(self, run: Run, words: Sequence[str]):
+        super().__init__(run)
+        self._rows = {form: row for row, line in enumerate(words, 1) for form in line.split(" ")}
+
+    def _look_up(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        get = self._rows.get
+        found = [[row for form in word_forms(text) if (row := get(form))] for text in texts]
+        counts = np.fromiter(map(len, found), np.int64, len(found))
+        return np.fromiter((row for rows in found for row in rows), np.int64, int(counts.sum())), counts
+
+
 class ImageReader:
     """For graphs that read pixels (b, channels, height, width) in standard units."""
 
     def __init__(self, run: Run, preprocess: Mapping[str, Any]):
         self._run = run
-        self._mode = str(preprocess["mode"])
-        self._size = (int(preprocess["size"][0]), int(preprocess["size"][1]))
-        self._mean, self._std = preprocess["mean"], preprocess["std"]
+        self._mode, self._size, self._mean, self._std = check_pixels(preprocess)
 
     def __call__(self, items: Sequence[Item], first: int, out: FloatArray) -> None:
         """As many images at once as memory should hold."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from predictor.errors import BundleError, ItemError
+from predictor.files import BundleFiles
 from predictor.items import TASKS, Item, Prediction, item_of_row
-from predictor.readers import FloatArray, HashedReader, ImageReader, Reader, TextReader, VectorReader
+from predictor.readers import FloatArray, HashedReader, ImageReader, Reader, TextReader, VectorReader, WordsReader
+from predictor.runtimes import runtime_files, start_runtime
+from predictor.settings_check import check_labels, check_preprocess, check_words
 
 FORMAT = 1
 """Version of the folder's layout that this file reads."""
+MOST_FEATURES = 1_000_000
 
 _CHUNK = 4096  # items that are turned into arrays at once: memory stays flat however many are handed in
 _SETTINGS = {"text": ("rows",), "image": ("mode", "size", "mean", "std"), "features": ()}
@@ -37,22 +39,41 @@ class Predictor:
 
     def __init__(
         self,
-        model: bytes,
+        model: bytes | Mapping[str, bytes],
         labels: Sequence[str],
         task: str,
         preprocess: Mapping[str, Any] | None = None,
         manifest: Mapping[str, Any] | None = None,
         *,
         threads: int = 1,
+        runtime: str = "onnx",
     ):
+        """Start the runtime.
+
+        Args:
+            model: What it runs: the graph, or the files of another runtime by their names.
+            labels: Class names, in the order of the output.
+            task: text, image or features.
+            preprocess: What turns items into its input, where the graph does not.
+            manifest: The bundle's.
+            threads: Of the runtime.
+            runtime: One of `RUNTIME_FILES`.
+
+        Raises:
+            BundleError: Something of it is damaged, missing or not to be loaded.
+        """
         self.labels, self.task = list(labels), task
         self.preprocess, self.manifest = dict(preprocess or {}), dict(manifest or {})
         if task not in TASKS:
             raise BundleError(f"The bundle reads {task!r} items; this file knows text, image and features.")
-        self._session = open_session(model, threads)
-        self._input, self._output = self._session.get_inputs()[0].name, [self._session.get_outputs()[0].name]
+        files = {"model.onnx": model} if isinstance(model, bytes) else model
+        self._session = start_runtime(runtime, files, threads)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if not inputs or not outputs or not inputs[0].shape or not outputs[0].shape:
+            raise BundleError("The model has no input or no output: it is no student.")
+        self._input, self._output = inputs[0].name, [outputs[0].name]
         self._read = self._reader()
-        width = self._session.get_outputs()[0].shape[-1]
+        width = outputs[0].shape[-1]
         if width != len(self.labels):
             raise BundleError(f"labels.json has {len(self.labels)} names, the model {width} outputs.")
 
@@ -72,6 +93,8 @@ class Predictor:
         best = probabilities.argmax(1)
         rows = probabilities.astype(np.float64).round(6).tolist()
         names = self.labels
+        if not np.isfinite(probabilities).all():
+            raise BundleError("The model answers with numbers that are none: its weights are damaged. " + _AGAIN)
         return [
             {"label": names[k], "confidence": row[k], "probabilities": dict(zip(names, row, strict=True))}
             for k, row in zip(best.tolist(), rows, strict=True)
@@ -97,6 +120,8 @@ class Predictor:
         wanted = self._session.get_inputs()[0]
         if self.task == "text" and wanted.type == "tensor(string)":
             return TextReader(self._run)
+        if self.task == "text" and self.preprocess.get("kind") == "words":
+            return WordsReader(self._run, check_words(self.preprocess))
         missing = [name for name in _SETTINGS[self.task] if name not in self.preprocess]
         if missing:
             raise BundleError(f"preprocess.json does not say {', '.join(missing)}.")
@@ -104,61 +129,37 @@ class Predictor:
             return HashedReader(self._run, self.preprocess)
         if self.task == "image":
             return ImageReader(self._run, self.preprocess)
-        return VectorReader(self._run, wanted.shape[1])
+        dim = wanted.shape[-1]
+        if len(wanted.shape) != 2 or not isinstance(dim, int) or not 1 <= dim <= MOST_FEATURES:
+            raise BundleError(f"The model does not read vectors of up to {MOST_FEATURES:,} numbers: it is no student.")
+        return VectorReader(self._run, dim)
 
     def _run(self, batch: npt.NDArray[Any]) -> FloatArray:
-        result: FloatArray = self._session.run(self._output, {self._input: batch})[0]
+        try:
+            result: FloatArray = self._session.run(self._output, {self._input: batch})[0]
+        except Exception as error:  # the runtimes' own exceptions have no common base but this
+            raise BundleError(f"The model cannot be run: {error}") from error
+        if result.shape != (len(batch), len(self.labels)):
+            raise BundleError(f"The model answers {len(batch)} items with an array of shape {result.shape}.")
         return result
 
 
-def open_session(model: bytes, threads: int, name: str = "model.onnx") -> Any:
-    """An onnxruntime session of a serialised graph; raises BundleError where onnxruntime refuses it."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions have no common base but this
-        raise BundleError(f"{name} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
-
-
 def load(folder: str | Path, *, threads: int = 1) -> Predictor:
-    """Load the bundle unpacked in ``folder``; raises BundleError where it is incomplete or damaged."""
-    folder = Path(folder)
-    manifest = _read_json(folder, "manifest.json")
+    """Load a bundle: the folder that it was unpacked into, or the ZIP as it is.
+
+    Raises:
+        BundleError: it is incomplete or damaged, or holds what is not loaded from anybody.
+    """
+    files = BundleFiles(folder)
+    manifest = files.json("manifest.json")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{folder}: its manifest.json is not of format {FORMAT}, which this file reads.")
-    labels = _read_json(folder, "labels.json")
-    preprocess = _read_json(folder, "preprocess.json") if (folder / "preprocess.json").exists() else None
-    model = read_member(folder, "model.onnx", manifest)
+    labels = check_labels(files.json("labels.json", manifest))
+    preprocess = check_preprocess(files.json("preprocess.json", manifest)) if files.has("preprocess.json") else None
+    runtime = manifest.get("runtime", "onnx")
+    model = {name: files.checked(name, files.read(name), manifest) for name in runtime_files(runtime)}
     kind = BUNDLES.get(str(manifest.get("bundle")))
     if kind is not None:
-        return kind(folder, model, labels, preprocess, manifest, threads)
-    return Predictor(model, labels, str(manifest.get("task")), preprocess, manifest, threads=threads)
-
-
-def read_member(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
-    """A file of a bundle, which must be the one that its manifest knows; raises BundleError."""
-    data = _read_bytes(folder / name)
-    expected = manifest.get("sha256", {}).get(name)
-    if expected and hashlib.sha256(data).hexdigest() != expected:
-        raise BundleError(f"{folder / name} is damaged: its checksum is not the manifest's. {_AGAIN}")
-    return data
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read ({error.strerror}). {_AGAIN}") from error
-
-
-def _read_json(folder: Path, name: str) -> Any:
-    data = _read_bytes(folder / name)
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise BundleError(f"{folder / name} is not JSON ({error}). {_AGAIN}") from error
+        return kind(files, model["model.onnx"], labels, preprocess, manifest, threads)
+    task = str(manifest.get("task"))
+    return Predictor(model, labels, task, preprocess, manifest, threads=threads, runtime=runtime)

@@ -6,7 +6,24 @@ import ast
 from functools import cache
 from pathlib import Path
 
-MODULES = ("errors", "items", "words", "images", "readers", "runtime", "cascade", "command_line")
+MODULES = (
+    "errors",
+    "items",
+    "words",
+    "images",
+    "settings_check",
+    "readers",
+    "files",
+    "graph_check",
+    "ports",
+    "numpy_runtime",
+    "openvino_runtime",
+    "litert_runtime",
+    "runtimes",
+    "runtime",
+    "cascade",
+    "command_line",
+)
 """In an order in which each needs only those before it. The last one's docstring is the file's."""
 
 _PACKAGE = "predictor"

@@ -14,6 +14,9 @@ from winnow.errors import Conflict, NotFound
 from winnow.ids import LARGEST_NUMBER
 
 CURRENT = "current"
+REPORT = "report.json"
+#: Pictures of a report; what was not measured is not among a student's.
+PICTURES = ("confusion", "calibration", "pareto")
 
 
 def serving_path(student: Student) -> str:
@@ -24,6 +27,16 @@ def serving_path(student: Student) -> str:
 def training_path(student: Student) -> str:
     """The folder, in the storage, with the student as it was trained."""
     return f"{student.path}/student"
+
+
+def report_path(student: Student) -> str:
+    """The folder, in the storage, with the student's report and its pictures."""
+    return f"{student.path}/report"
+
+
+def lesson_path(student: Student) -> str:
+    """The folder, in the storage, with what the student was taught."""
+    return f"{student.path}/lesson"
 
 
 def next_version(session: Session, project_id: int) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluate import brier_score, expected_calibration_error, log_loss, macro_f1
+from models.evaluate import brier_score, log_loss, macro_f1
+from models.reports import calibration
 from worker.evidence import LEAST_MEASURED, confidence_sequence
 from worker.round_data import FloatArray, IntArray
 
@@ -16,20 +17,21 @@ LEAST_FOR_ECE = 200
 
 
 def measured(y: IntArray, probabilities: FloatArray) -> dict[str, Any] | None:
-    """Accuracy with its anytime-valid interval and more; None under 50 rows: not yet measurable.
+    """Accuracy with its interval, macro-F1, log-loss, Brier score and calibration; None under 50 rows.
 
     Args:
         y: True classes, shape ``(n,)``.
         probabilities: Shape ``(n, n_classes)``.
 
     Returns:
-        ``{value, low, high, labels, macro_f1, log_loss, brier, ece}``, or None. ``ece`` is None under 200 rows; its
-        bins hold equally many rows (`models.evaluate.calibration_bins`).
+        ``{value, low, high, labels, macro_f1, log_loss, brier, ece}``, or None where that is not yet measurable. The
+        interval is anytime-valid; ``ece`` is None under 200 rows.
     """
     if len(y) < LEAST_MEASURED:
         return None
     right = int(right_rows(y, probabilities).sum())
     low, high = confidence_sequence(right, len(y))
+    calibrated = calibration(y, probabilities)
     return {
         "value": right / len(y),
         "low": low,
@@ -38,7 +40,7 @@ def measured(y: IntArray, probabilities: FloatArray) -> dict[str, Any] | None:
         "macro_f1": macro_f1(y, probabilities.argmax(axis=1), probabilities.shape[1]),
         "log_loss": log_loss(y, probabilities),
         "brier": brier_score(y, probabilities),
-        "ece": expected_calibration_error(y, probabilities) if len(y) >= LEAST_FOR_ECE else None,
+        "ece": None if calibrated is None else calibrated["ece"],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from worker.round_data import (
 from worker.students import StudentStep, Trained
 
 if TYPE_CHECKING:
+    from models.replay import Lesson
     from models.teachers import LogisticTeacher
 
 __all__ = [
@@ -127,6 +128,7 @@ class _Round:
         self._checkpoints = checkpoints
         self._timings: dict[str, float] = {}
         self._flops = 0.0
+        self._lesson: Callable[[], Lesson] | None = None
 
     def run(self) -> RoundResult:
         with self._timed("settle"):
@@ -163,6 +165,8 @@ class _Round:
             teacher=teacher,
             student=trained.student if trained else None,
             probabilities=ranking.probabilities,
+            report=trained.report if trained else None,
+            lesson=self._lesson,
         )
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -259,6 +263,7 @@ class _Round:
                 student = step.train(np.random.default_rng(self._seeds["student"]))
                 self._flops += student.flops
                 self._checkpoints.save("student", _packed(student.student.arrays(), student.notes()))
+        self._lesson = lambda: step.lesson(student, self._seeds["student"])
         with self._timed("promote"):
             return step.decide(student)
 

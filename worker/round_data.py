@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from models.replay import Lesson
     from models.students.student import Student
     from models.teachers import LogisticTeacher
 
@@ -151,6 +152,8 @@ class RoundResult:
         teacher: The trained teacher.
         student: The trained student.
         probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.
+        report: JSON: see `models.reports.build_report`; None without a student.
+        lesson: Gives what the student can be trained from again, in rows of this round; None without a student.
     """
 
     state: str
@@ -168,3 +171,5 @@ class RoundResult:
     teacher: LogisticTeacher | None = None
     student: Student | None = None
     probabilities: FloatArray | None = None
+    report: dict[str, Any] | None = None
+    lesson: Callable[[], Lesson] | None = None

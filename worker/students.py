@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from worker.round_data import FloatArray, IntArray, PreviousRound, RoundData
 from worker.student_choice import CHOICE_REGROWTH, Candidate, choose_student
 
 if TYPE_CHECKING:
+    from models.replay import Lesson
     from models.students.student import Student
     from models.teachers import LogisticTeacher
 
@@ -31,6 +33,28 @@ nothing: on real sets that cost no accuracy and halved the error of its probabil
 _LEAST_APART = 500  # in a smaller pool the rows of the comparison are learned from too
 
 
+WARM, COLD = 1, 2
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a student was taught, as far as the round does not say it anyway; JSON.
+
+    Attributes:
+        rows: Rows of the transfer set.
+        place: Which child of the student's generator was used: `WARM` or `COLD`.
+        start_sha256: Of the weights that it set out from, or None.
+        items_sha256: Digests of the transfer set and of the labelled items.
+        options: Further keyword arguments of `models.distill.distil`.
+    """
+
+    rows: list[int]
+    place: int
+    start_sha256: str | None
+    items_sha256: tuple[str, str]
+    options: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Distillate:
     """A student as training left it."""
@@ -40,6 +64,7 @@ class Distillate:
     n_transfer: int
     flops: float
     report: dict[str, Any]
+    taught: Taught
     choice: dict[str, Any] | None = None
     """Where families were compared: `StudentChoice.to_dict`."""
 
@@ -51,6 +76,7 @@ class Distillate:
             "n_transfer": self.n_transfer,
             "flops": self.flops,
             "report": self.report,
+            "taught": asdict(self.taught),
             "choice": self.choice,
         }
 
@@ -66,6 +92,7 @@ class Trained:
         metrics: JSON, to be shown with the round's.
         carry: JSON for the next round.
         probabilities: Its probabilities for any rows.
+        report: JSON: see `models.reports.build_report`.
     """
 
     student: Student
@@ -74,6 +101,7 @@ class Trained:
     metrics: dict[str, Any]
     carry: dict[str, Any]
     probabilities: Callable[[IntArray], FloatArray]
+    report: dict[str, Any]
 
 
 class StudentStep:
@@ -121,11 +149,9 @@ class StudentStep:
         if len(self._families) == 1 or not self._choice_due():
             return self._distil(None, size, transfer_rng, rng)
         made: dict[str, Distillate] = {}
-        state = transfer_rng.bit_generator.state
-        for family, generator in zip(self._families, rng.spawn(len(self._families)), strict=True):
-            transfer_rng.bit_generator.state = state  # all learn from the same rows
+        for family in self._families:  # all learn from the same rows, with the same draws
             self._family = family
-            made[family] = self._distil(None, size, transfer_rng, generator)
+            made[family] = self._distil(None, size, deepcopy(transfer_rng), deepcopy(rng))
         candidates = [self._candidate(distillate) for distillate in made.values()]
         choice = choose_student(candidates, most_mb=self._recipe.student_mb, most_ms=self._recipe.student_ms)
         self._family = choice.family
@@ -151,7 +177,15 @@ class StudentStep:
 
         self._family = notes["family"]
         student = Student.from_arrays(self._family, arrays, self._data.class_names)
-        return Distillate(student, notes["cold"], notes["n_transfer"], notes["flops"], notes["report"], notes["choice"])
+        return Distillate(
+            student,
+            notes["cold"],
+            notes["n_transfer"],
+            notes["flops"],
+            notes["report"],
+            Taught(**notes["taught"]),
+            notes["choice"],
+        )
 
     def _warm_start(self) -> Mapping[str, NDArray[Any]] | None:
         previous = self._previous
@@ -170,6 +204,7 @@ class StudentStep:
         rng: np.random.Generator,
     ) -> Distillate:
         from models.distill import distil
+        from models.replay import digest_items, weights_sha256
 
         apart = np.isin(self._data.labeled_rows, self._calibration)
         pool = np.setdiff1d(self._pool, self._calibration)
@@ -177,25 +212,63 @@ class StudentStep:
             pool = np.setdiff1d(pool, self._compared)
         if len(pool) > size:
             pool = np.sort(transfer_rng.choice(pool, size, replace=False))
+        labeled = self._data.labeled_rows
+        items, learned = self._data.raw(pool), self._data.raw(labeled[~apart])
+        options: dict[str, Any] = {}  # all that distil is told beside its data: it is kept, to be told it again
         distilled = distil(
             self._family,
-            self._data.raw(pool),
+            items,
             self._soft(pool),
-            self._data.raw(self._data.labeled_rows[~apart]),
+            learned,
             self._data.y[~apart],
             class_names=self._data.class_names,
             rng=rng,
             previous=warm_from,
-            features=self._data.features[pool],
-            calibration=(self._data.raw(self._data.labeled_rows[apart]), self._data.y[apart]),
+            features=self._features(pool, cold=warm_from is None),
+            calibration=(self._data.raw(labeled[apart]), self._data.y[apart]),
+            **options,
         )
         report = distilled.report
-        return Distillate(distilled.student, not report.warm, len(pool), report.flops, report.to_dict())
+        start = None if warm_from is None else weights_sha256(warm_from)
+        digests = digest_items(items), digest_items(self._data.raw(labeled))
+        taught = Taught(pool.tolist(), COLD if warm_from is None else WARM, start, digests, options)
+        return Distillate(distilled.student, not report.warm, len(pool), report.flops, report.to_dict(), taught)
+
+    def _features(self, rows: IntArray, *, cold: bool) -> NDArray[Any] | None:
+        """The teacher's features of the rows where the family asks for them."""
+        from models.students import network_class
+
+        asked = network_class(self._family).reads_features
+        return self._data.features[rows] if asked == "always" or (cold and asked == "cold") else None
+
+    def lesson(self, distillate: Distillate, seed: int) -> Lesson:
+        """All that the student can be trained from again; ``seed`` is that of the generator of `train`."""
+        from models.replay import Lesson
+
+        taught, rows = distillate.taught, np.asarray(distillate.taught.rows, np.int64)
+        features = self._features(rows, cold=taught.place == COLD)
+        return Lesson(
+            numbers=rows,
+            soft=np.asarray(self._soft(rows), np.float32),
+            features=None if features is None else np.asarray(features),
+            labeled=self._data.labeled_rows,
+            apart=np.isin(self._data.labeled_rows, self._calibration),
+            y=self._data.y,
+            family=self._family,
+            class_names=self._data.class_names,
+            seed=seed,
+            place=taught.place,
+            start_sha256=taught.start_sha256,
+            items_sha256=(taught.items_sha256[0], taught.items_sha256[1]),
+            options=dict(taught.options),
+        )
 
     # --- judging ---------------------------------------------------------------------------------------------------
 
     def decide(self, distillate: Distillate) -> Trained:
         """Compare with the current student on the same rows, and promote or hold."""
+        from models.reports import build_report
+
         student = distillate.student
         data = self._data
         explored = data.labeled_rows[data.exploration]
@@ -229,6 +302,9 @@ class StudentStep:
             },
             carry=self._carry(distillate, agreement, decision.promoted),
             probabilities=lambda rows: self._predict(student, rows),
+            report=build_report(
+                data.class_names, data.holdout_y, on_holdout, measured_on="test" if data.holdout_is_test else "holdout"
+            ),
         )
 
     def _carry(self, distillate: Distillate, agreement: float | None, promoted: bool) -> dict[str, Any]:

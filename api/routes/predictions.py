@@ -11,7 +11,7 @@ from api.predictors import predictors
 from api.schemas.prediction import PredictedOut, PredictIn, PredictOut
 from winnow import registry
 from winnow.db.tables import Project
-from winnow.errors import FieldError, Invalid, NotYet
+from winnow.errors import FieldError, Invalid, NotYet, Unavailable
 from winnow.intake import RowError, RowReader
 from winnow.permissions import Permission
 
@@ -32,12 +32,17 @@ def predict(
         student = registry.get_student(session, project.id, body.version or registry.CURRENT)
     items = _items(body.items, RowReader(project, settings, "ignore"))
     predictor = predictors.get(storage, registry.serving_path(student))
-    from predictor import ItemError  # loaded by now; a process that never predicts does without onnxruntime
+    from predictor import (  # loaded by now; a process that never predicts does without onnxruntime
+        BundleError,
+        ItemError,
+    )
 
     try:
         found = predictor.predict(items)
     except ItemError as error:
         raise _invalid([(error.index, error.reason)]) from None
+    except BundleError as error:
+        raise Unavailable(f"Student {student.version} cannot be run: {error} Ask for another version.") from error
     return PredictOut(version=student.version, predictions=[PredictedOut(**entry) for entry in found])
 
 

@@ -11,7 +11,7 @@ from winnow import registry
 from winnow.db.tables import Student
 
 #: Formats that have a name already, and that a later version writes.
-LATER_FORMATS = ("openvino", "coreml", "tflite", "torchscript", "safetensors")
+LATER_FORMATS = ("coreml", "tflite", "torchscript", "safetensors")
 
 
 class StudentOut(BaseModel):
@@ -45,8 +45,23 @@ class ExportIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["onnx-int8", "onnx", "cascade", "openvino", "coreml", "tflite", "torchscript", "safetensors"] = (
-        Field("onnx-int8", description=f"The formats {', '.join(LATER_FORMATS)} are not written yet (501).")
+    format: Literal[
+        "onnx-int8",
+        "onnx",
+        "cascade",
+        "numpy",
+        "openvino",
+        "litert",
+        "huggingface",
+        "training-data",
+        "coreml",
+        "tflite",
+        "torchscript",
+        "safetensors",
+    ] = Field(
+        "onnx-int8",
+        description="`training-data` is what the student can be trained from again. "
+        f"The formats {', '.join(LATER_FORMATS)} are not written yet (501).",
     )
     accuracy: float | None = Field(None, ge=0, le=1, description="Of a cascade: what it is to reach.")
     share: float | None = Field(None, ge=0, le=1, description="Of a cascade: the share that is passed on.")

@@ -90,7 +90,9 @@ def export_student(
     project: ProjectArgument,
     out: Annotated[Path, typer.Option(help="Where to write the bundle (.zip).")],
     version: Annotated[str, typer.Option(help="Which version, or current.")] = "current",
-    format: Annotated[str, typer.Option(help="onnx-int8, onnx or cascade.")] = "onnx-int8",
+    format: Annotated[
+        str, typer.Option(help="onnx-int8, onnx, cascade, numpy, openvino, litert or huggingface.")
+    ] = "onnx-int8",
     accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="Of a cascade: what it is to reach.")] = None,
     share: Annotated[float | None, typer.Option(min=0, max=1, help="Of a cascade: the share passed on.")] = None,
     url: Url = None,

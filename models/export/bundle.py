@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,19 +16,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from models.artifacts import load_student
-from models.compress import Compressed, compress
+from models.compress import compress
 from models.errors import ModelError
+from models.export.archive import write_archive
 from models.export.card import CardFacts, CardFigures, Latency, write_card
+from models.export.formats import (
+    FORMATS,
+    GRAPH_FORMATS,
+    OTHER_FORMATS,
+    Exported,
+    export_model,
+    packages,
+    preprocess_for,
+)
 from models.export.onnx_graph import INPUT, OUTPUT
 from models.profile import processor
 from models.students.protocol import RawItem
 from models.students.student import Student
-from predictor import runtime
-from predictor.runtime import Predictor
+from predictor.runtime import FORMAT, Predictor
 from predictor.source import predict_source
 
-FORMATS = ("onnx-int8", "onnx")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment: the same student gives the same bytes
 _TIMED_ALONE = 50
 _TIMED_TOGETHER = 1_000
 
@@ -41,9 +47,9 @@ class BundleReport:
     Attributes:
         path: The zip.
         bytes: Its size.
-        model_bytes: Size of model.onnx in it.
+        model_bytes: Size of the model's files in it.
         parity: Agreement with the fp32 student, and accuracies where they were measured.
-        layers: How each layer is stored: int8 or fp32.
+        layers: How each layer is stored: int8, fp16 or fp32.
         latency: As measured here.
     """
 
@@ -59,8 +65,8 @@ def write_serving_folder(student: Student, folder: Path) -> None:
     """Write the fp32 student as a folder that `predictor.load` reads; other files in it are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     model = student.to_onnx().SerializeToString(deterministic=True)
-    files = _serving_files(student, model)
-    files["manifest.json"] = _json(_manifest(student, files))
+    files = _serving_files(student, {"model.onnx": model})
+    files["manifest.json"] = _json(_manifest(student, files, model, "onnx"))
     for name, data in files.items():
         (folder / name).write_bytes(data)
 
@@ -76,11 +82,11 @@ def export_bundle(
     measured: tuple[Sequence[RawItem], ArrayLike] | None = None,
     latency: Latency | None = None,
 ) -> BundleReport:
-    """Write a bundle: the student as ONNX, what runs it, what describes it.
+    """Write a bundle: the student in a format, what runs it, what describes it.
 
     Args:
         student_folder: What `models.artifacts.save_student` wrote.
-        format: ``onnx-int8``, or ``onnx`` for fp32.
+        format: One of `FORMATS`: ``onnx-int8``, ``onnx`` for fp32, or a form for another runtime.
         calibration: Some hundred raw items of the pool.
         parity_items: Up to 5,000 random raw items of the pool.
         card: What the model card is to say.
@@ -90,27 +96,36 @@ def export_bundle(
 
     Raises:
         ParityError: the graph does not predict what the student predicts.
-        ModelError: an unknown format. CorruptModel: a damaged student.
+        ModelError: an unknown format, or one that the student's family cannot be had in.
+        MissingExtra: what converts to the format is not installed. CorruptModel: a damaged student.
     """
     if format not in FORMATS:
         raise ModelError(f"There is no bundle format {format!r}; use one of: {', '.join(FORMATS)}.")
     student = load_student(student_folder)
     truth = (measured[0], np.asarray(measured[1], np.int64)) if measured is not None else None
-    compressed = compress(
-        student, calibration=calibration, items=parity_items, measured=truth, int8=format == "onnx-int8"
-    )
+    if format in GRAPH_FORMATS:
+        int8 = format == "onnx-int8"
+        exported = Exported.of_graph(
+            compress(student, calibration=calibration, items=parity_items, measured=truth, int8=int8)
+        )
+    else:
+        exported = export_model(student, format, items=parity_items, measured=truth)
     if latency is None:
-        latency = measure_latency(student, compressed.model, [*parity_items[:_TIMED_TOGETHER]] or calibration)
-    files = _bundle_files(student, compressed, format, card, latency)
-    _write_zip(out, files)
-    return BundleReport(
-        out, out.stat().st_size, len(compressed.model), compressed.parity.to_dict(), compressed.layers, latency
-    )
+        timed = [*parity_items[:_TIMED_TOGETHER]] or calibration
+        latency = measure_latency(student, exported.files, timed, runtime=exported.runtime)
+    files = _bundle_files(student, exported, format, card, latency)
+    write_archive(out, files)
+    size = sum(map(len, exported.files.values()))
+    return BundleReport(out, out.stat().st_size, size, exported.parity.to_dict(), exported.layers, latency)
 
 
-def measure_latency(student: Student, model: bytes, items: Sequence[RawItem]) -> Latency:
+def measure_latency(
+    student: Student, model: bytes | Mapping[str, bytes], items: Sequence[RawItem], *, runtime: str = "onnx"
+) -> Latency:
     """Median milliseconds of one item, and items a second of many, on one thread; zeros without items."""
-    predictor = Predictor(model, student.class_names, student.task, student.network.preprocess())
+    predictor = Predictor(
+        model, student.class_names, student.task, preprocess_for(student.network, runtime), runtime=runtime
+    )
     if not len(items):
         return Latency(0.0, 0.0, processor())
     predictor.predict(items)
@@ -128,24 +143,30 @@ def measure_latency(student: Student, model: bytes, items: Sequence[RawItem]) ->
 
 
 def _bundle_files(
-    student: Student, compressed: Compressed, format: str, facts: CardFacts, latency: Latency
+    student: Student, exported: Exported, format: str, facts: CardFacts, latency: Latency
 ) -> dict[str, bytes]:
-    files = _serving_files(student, compressed.model)
-    parity = compressed.parity.to_dict()
+    files = _serving_files(student, exported.files, exported.runtime)
+    parity = exported.parity.to_dict()
+    needed = packages(format, student.task)
     figures = CardFigures(
         student.task,
         student.family,
         format,
         student.class_names,
         int(student.config()["parameters"]),
-        len(compressed.model),
+        sum(map(len, exported.files.values())),
         parity,
-        compressed.layers,
+        exported.layers,
         latency,
+        tuple(sorted(exported.files)),
+        OTHER_FORMATS[format].library if format in OTHER_FORMATS else "onnxruntime",
     )
     files["predict.py"] = predict_source()
-    files["requirements.txt"] = "".join(f"{name}=={n}\n" for name, n in _requirements(student).items()).encode()
+    files["requirements.txt"] = "".join(f"{name}=={n}\n" for name, n in needed.items()).encode()
     files["README.md"] = write_card(facts, figures).encode()
+    files.update({f"{name}.png": picture for name, picture in facts.pictures.items()})
+    if facts.report is not None:
+        files["report.json"] = _json(dict(facts.report))
     extra = {
         "project": facts.project,
         "version": facts.version,
@@ -156,30 +177,33 @@ def _bundle_files(
         "energy": dict(facts.energy) if facts.energy else None,
         "metrics": dict(facts.metrics),
         "parity": parity,
-        "layers": compressed.layers,
+        "layers": exported.layers,
         "latency": {"p50_ms": latency.p50_ms, "items_per_second": latency.items_per_second, "on": latency.machine},
         "recipe": dict(facts.recipe),
         "seed": facts.seed,
+        "training": dict(facts.training) if facts.training else None,
         "teacher": facts.teacher,
         "created_at": facts.created_at,
-        "versions": {**_requirements(student), "python": platform.python_version(), "torch": version("torch")},
+        "versions": {**needed, "python": platform.python_version(), "torch": version("torch")},
     }
-    files["manifest.json"] = _json({**_manifest(student, files), **extra})
+    graph = exported.files.get("model.onnx") or student.to_onnx().SerializeToString(deterministic=True)
+    files["manifest.json"] = _json({**_manifest(student, files, graph, exported.runtime), **extra})
     return files
 
 
-def _serving_files(student: Student, model: bytes) -> dict[str, bytes]:
-    files = {"model.onnx": model, "labels.json": _json(list(student.class_names))}
-    preprocess = student.network.preprocess()
+def _serving_files(student: Student, model: Mapping[str, bytes], runtime: str = "onnx") -> dict[str, bytes]:
+    files = {**model, "labels.json": _json(list(student.class_names))}
+    preprocess = preprocess_for(student.network, runtime)
     if preprocess is not None:
         files["preprocess.json"] = _json(preprocess)
     return files
 
 
-def _manifest(student: Student, files: Mapping[str, bytes]) -> dict[str, Any]:
+def _manifest(student: Student, files: Mapping[str, bytes], model: bytes, runtime: str) -> dict[str, Any]:
+    """Checksums of the files, and inputs and outputs as a graph of the same student has them."""
     import onnx
 
-    graph = onnx.load_model_from_string(files["model.onnx"]).graph
+    graph = onnx.load_model_from_string(model).graph
 
     def describe(value: onnx.ValueInfoProto) -> dict[str, Any]:
         tensor = value.type.tensor_type
@@ -187,28 +211,14 @@ def _manifest(student: Student, files: Mapping[str, bytes]) -> dict[str, Any]:
         return {"name": value.name, "type": onnx.TensorProto.DataType.Name(tensor.elem_type).lower(), "shape": shape}
 
     return {
-        "format": runtime.FORMAT,
+        "format": FORMAT,
+        "runtime": runtime,
         "task": student.task,
         "family": student.family,
         "inputs": [describe(value) for value in graph.input if value.name == INPUT],
         "outputs": [describe(value) for value in graph.output if value.name == OUTPUT],
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
     }
-
-
-def _requirements(student: Student) -> dict[str, str]:
-    names = ["numpy", "onnxruntime", *(["pillow"] if student.task == "image" else [])]
-    return {name: version(name) for name in names}
-
-
-def _write_zip(out: Path, files: Mapping[str, bytes]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(files):
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, files[name])
 
 
 def _json(value: Any) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.export.card_report import describe_report
+
 _PIPELINES = {"text": "text-classification", "image": "image-classification", "features": "tabular-classification"}
 _MOST_CLASSES = 200
 
@@ -45,6 +47,9 @@ class CardFacts:
         license: What the owner says of the licence; part of the front matter.
         license_note: In words.
         limits: Further limits, one sentence each.
+        report: What was measured of it, as `models.reports.build_report` found it.
+        training: What it can be trained from again, as digests: `models.replay.Lesson.facts` and the project's id.
+        pictures: PNGs of the report by name, which come into the bundle.
         created_at: RFC 3339.
     """
 
@@ -62,6 +67,9 @@ class CardFacts:
     license: str = "other"
     license_note: str = "The licence of the data decides what may be done with this model: ask the project's owner."
     limits: Sequence[str] = ()
+    report: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
     created_at: str | None = None
 
     def never_seen(self, class_names: Sequence[str]) -> list[str] | None:
@@ -84,6 +92,8 @@ class CardFigures:
     parity: Mapping[str, Any]
     layers: Mapping[str, str]
     latency: Latency
+    model_files: tuple[str, ...] = ("model.onnx",)
+    library: str = "onnxruntime"
 
 
 def write_card(facts: CardFacts, figures: CardFigures) -> str:
@@ -95,6 +105,7 @@ def write_card(facts: CardFacts, figures: CardFigures) -> str:
         "## Use\n\n" + _use(figures),
         "## Data and labels\n\n" + _data(facts, figures),
         "## Accuracy\n\n" + _accuracy(facts, figures),
+        "## Report\n\n" + describe_report(facts.report, facts.pictures, _line),
         "## Size and speed\n\n" + _speed(figures),
         "## Energy\n\n" + _energy(facts),
         "## Limits\n\n" + _limits(facts, figures),
@@ -108,9 +119,9 @@ def _front_matter(facts: CardFacts, figures: CardFigures) -> str:
     lines = [
         "---",
         f"license: {_quote(facts.license)}",
-        "library_name: onnxruntime",
+        f"library_name: {figures.library}",
         f"pipeline_tag: {_PIPELINES[figures.task]}",
-        f"tags: {_quote(['onnx', 'winnow', 'distillation', 'active-learning', figures.family])}",
+        f"tags: {_quote([figures.format.split('-')[0], 'winnow', 'distillation', 'active-learning', figures.family])}",
         'metrics: ["accuracy"]',
     ]
     if facts.accuracy:
@@ -184,13 +195,18 @@ def _speed(figures: CardFigures) -> str:
     speed = figures.latency
     kept = [name for name, form in figures.layers.items() if form == "fp32"]
     lines = [
-        f"- Parameters: {figures.parameters:,}; `model.onnx` has {figures.model_bytes / 1e6:.2f} MB.",
+        f"- Parameters: {figures.parameters:,}; {_files(figures.model_files)} {figures.model_bytes / 1e6:.2f} MB.",
         f"- One item: {speed.p50_ms:.3f} ms (median); many: {speed.items_per_second:,.0f} a second.",
         f"- Measured at export on one thread of {_line(speed.machine)}, from raw items to labels.",
     ]
     if figures.format == "onnx-int8":
         lines.append(f"- Layers kept in fp32: {_names(kept)}." if kept else "- Every layer is INT8.")
     return "\n".join(lines)
+
+
+def _files(names: Sequence[str]) -> str:
+    """The model's files and their verb."""
+    return " and ".join(f"`{name}`" for name in names) + (" has" if len(names) == 1 else " have")
 
 
 def _energy(facts: CardFacts) -> str:

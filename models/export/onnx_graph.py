@@ -35,34 +35,40 @@ _WEIGHT_LIMIT = 63
 _TABLE_LIMIT = 127
 
 
-def build_graph(student: Student, int8: Mapping[str, Range | None] | None = None) -> onnx.ModelProto:
+def build_graph(
+    student: Student, int8: Mapping[str, Range | None] | None = None, *, texts: bool = True
+) -> onnx.ModelProto:
     """The graph of a student: input ``input``, output ``probabilities`` float32 (n, classes).
 
     Args:
         student: What to export.
         int8: Layers to quantise, each with the range of its input (None for a table). Others stay fp32.
+        texts: Whether splitting and look-up are in it where the student can have them there; else ids go in.
     """
     network = student.network
     build = _Builder(int8 or {})
     value = INPUT
     for layer in layers_of(network):
-        value = build.add(layer, value)
+        if texts or not isinstance(layer, Words):
+            value = build.add(layer, value)
     build.node("Softmax", [value], OUTPUT, axis=-1)
     output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["items", network.n_classes])
-    graph = helper.make_graph(build.nodes, f"student-{network.family}", [_input(network)], [output], build.initializers)
+    graph = helper.make_graph(
+        build.nodes, f"student-{network.family}", [_input(network, texts)], [output], build.initializers
+    )
     opsets = [helper.make_opsetid(domain, _OPSETS[domain]) for domain in sorted({node.domain for node in build.nodes})]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     model.producer_name = "winnow"
     return model
 
 
-def _input(network: Network) -> onnx.ValueInfoProto:
+def _input(network: Network, texts: bool) -> onnx.ValueInfoProto:
     if isinstance(network, ConvNetwork):
         shape: list[int | str] = ["items", len(network.mean), *network.size]
         return helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)
     if isinstance(network, MlpNetwork):
         return helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["items", len(network.center)])
-    if isinstance(network, StaticNetwork):
+    if isinstance(network, StaticNetwork) and texts:
         return helper.make_tensor_value_info(INPUT, TensorProto.STRING, ["items"])
     return helper.make_tensor_value_info(INPUT, TensorProto.INT64, ["items", "ids"])
 

@@ -105,7 +105,11 @@ class ConvNetwork(Network):
     @classmethod
     def restore(cls, arrays: Arrays) -> ConvNetwork:
         height, width = (int(side) for side in arrays["size"])
+        if max(height, width) > _SIZES[1]:  # before a layer of that size is made
+            raise ValueError(f"images of {height} × {width} are larger than any student sees")
         mean, std = (np.array(arrays[name], np.float32) for name in ("mean", "std"))
+        if len(mean) not in (1, 3) or len(arrays["head.weight"]) != len(arrays["head.bias"]):
+            raise ValueError(f"{len(mean)} channels, {arrays['head.weight'].shape} weights of the head")
         network = cls("L" if len(mean) == 1 else "RGB", (height, width), mean, std, len(arrays["head.bias"]))
         state = network.state_dict()
         network.load_state_dict({k: torch.from_numpy(np.array(arrays[k])).to(v.dtype) for k, v in state.items()})

@@ -75,6 +75,9 @@ class HashedNetwork(Network):
     @classmethod
     def restore(cls, arrays: Arrays) -> HashedNetwork:
         rows, dim = arrays["table"].shape
+        head = len(arrays["head.bias"]), dim
+        if arrays["head.weight"].shape != head:  # before a layer of that size is made
+            raise ValueError(f"a head of shape {arrays['head.weight'].shape} where {head} is needed")
         network = cls(rows, dim, len(arrays["head.bias"]))
         with torch.no_grad():
             network.table.weight.copy_(torch.from_numpy(np.asarray(arrays["table"], np.float32)))

@@ -69,6 +69,9 @@ class MlpNetwork(Network):
         center, spread = (np.array(arrays[name], np.float32) for name in ("center", "spread"))
         if center.shape != (dim,) or spread.shape != (dim,):
             raise ValueError(f"center {center.shape} and spread {spread.shape} for {dim} features")
+        head = len(arrays["head.bias"]), hidden
+        if arrays["head.weight"].shape != head:  # before a layer of that size is made
+            raise ValueError(f"a head of shape {arrays['head.weight'].shape} where {head} is needed")
         network = cls(center, spread, len(arrays["head.bias"]), hidden)
         network.load_state_dict({k: torch.from_numpy(np.array(arrays[k], np.float32)) for k in network.state_dict()})
         network.scale = float(arrays["scale"][0])

@@ -39,6 +39,8 @@ class Network(torch.nn.Module):
     epochs: ClassVar[int]
     """Passes over the transfer set of a cold start."""
     batch_size: ClassVar[int] = 128
+    reads_features: ClassVar[Literal["never", "cold", "always"]] = "never"
+    """When training asks for the teacher's features of the items: never, where it starts cold, or always."""
     most_steps: ClassVar[int] = 2_000
     """Of one training; a large transfer set is passed over less often."""
     scale: float = 1.0

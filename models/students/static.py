@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 from unicodedata import normalize
 
 import numpy as np
@@ -85,19 +85,22 @@ class Words:
         counts = np.fromiter(map(len, found), np.int64, len(found))
         return np.fromiter((row for rows in found for row in rows), np.int64, int(counts.sum())), counts
 
-    def array(self) -> NDArray[np.uint8]:
-        """As bytes: a line for each row, its forms parted by spaces, which no form holds."""
+    def lines(self) -> list[str]:
+        """The forms of each word, parted by spaces, in the order of the rows from 1 on."""
         lines: list[list[str]] = [[] for _ in range(self.count)]
         for form, row in self.rows.items():
             lines[row - 1].append(form)
-        return np.frombuffer("\n".join(" ".join(line) for line in lines).encode(), np.uint8)
+        return [" ".join(line) for line in lines]
+
+    def array(self) -> NDArray[np.uint8]:
+        """As bytes: a line for each row of the table, that of the padding empty."""
+        return np.frombuffer("".join(f"{line}\n" for line in ["", *self.lines()]).encode(), np.uint8)
 
     @classmethod
     def from_array(cls, array: NDArray[Any]) -> Words:
         """The words whose `array` it is; raises ValueError where it is none."""
-        text = np.asarray(array, np.uint8).tobytes().decode()
-        lines = text.split("\n") if text else []
-        return cls({form: row for row, line in enumerate(lines, 1) for form in line.split(" ")})
+        _, *lines = np.asarray(array, np.uint8).tobytes().decode().split("\n")
+        return cls({form: row for row, line in enumerate(lines[:-1], 1) for form in line.split(" ")})
 
 
 def _variants(word: str) -> list[str]:
@@ -114,6 +117,7 @@ class StaticNetwork(Network):
     family: ClassVar[str] = "static"
     task: ClassVar[Task] = "text"
     epochs: ClassVar[int] = 10
+    reads_features: ClassVar[Literal["never", "cold", "always"]] = "cold"
 
     def __init__(self, words: Words, dim: int, hidden: int, n_classes: int):
         super().__init__()
@@ -154,7 +158,12 @@ class StaticNetwork(Network):
         rows, dim = arrays["table.weight"].shape
         if rows != words.count + 1:
             raise ValueError(f"{words.count} words for a table of {rows} rows")
-        network = cls(words, dim, len(arrays["hidden.bias"]), len(arrays["head.bias"]))
+        hidden, n_classes = len(arrays["hidden.bias"]), len(arrays["head.bias"])
+        shapes = {"hidden.weight": (hidden, dim), "head.weight": (n_classes, hidden)}
+        for name, shape in shapes.items():  # before layers of that size are made
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} of shape {arrays[name].shape} where {shape} is needed")
+        network = cls(words, dim, hidden, n_classes)
         network.load_state_dict({k: torch.from_numpy(np.array(arrays[k], np.float32)) for k in network.state_dict()})
         network.scale = float(arrays["scale"][0])
         return network

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.errors import BadInput, CorruptModel
+from models.errors import BadInput, CorruptModel, ModelError
 from models.students import network_class
 from models.students.protocol import Arrays, FloatArray, Inputs, Network, RawItem
 from models.threads import torch_threads
@@ -66,11 +66,17 @@ class Student:
     @classmethod
     def from_arrays(cls, family: str, arrays: Arrays, class_names: Sequence[str]) -> Student:
         """The student that `arrays` came from; raises CorruptModel where they do not fit the family."""
-        kind = network_class(family)
         try:
+            kind = network_class(family)
             network = kind.restore(arrays)
-        except (KeyError, ValueError, RuntimeError, IndexError) as error:
+        except ModelError as error:
+            raise CorruptModel(f"The student ({family[:40]})", error.detail) from error
+        except KeyError as error:
+            raise CorruptModel(f"The student ({family})", f"the array {error} is missing") from error
+        except (ValueError, RuntimeError, IndexError, TypeError, OverflowError, MemoryError) as error:
             raise CorruptModel(f"The student ({family})", f"its arrays do not fit: {error}") from error
+        if network.n_classes != len(class_names):
+            raise CorruptModel(f"The student ({family})", f"{len(class_names)} names for {network.n_classes} outputs")
         return cls(network, tuple(class_names))
 
     def config(self) -> dict[str, Any]:

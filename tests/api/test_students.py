@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from tests.worker.service import Service, text_of, truth
 from winnow import jobs
 from winnow.db.session import Database
+from winnow.db.tables import Item
 from winnow.settings import Settings
 from winnow.storage import Storage
 
@@ -63,6 +65,37 @@ def test_students_predictions_and_bundles(
     students(owner, at)
     predictions(owner, at)
     bundles(owner, service, at)
+
+
+def test_the_report_of_a_student_is_read_with_its_pictures(owner: httpx.Client, service: Service) -> None:
+    project = service.make_project(600, holdout="auto")
+    service.work()
+    service.label(project, 100)
+    with service.database.write() as session:  # so many that they can be measured on
+        session.execute(update(Item).where(Item.project_id == project, Item.standing > 0).values(split="test"))
+    service.label(project, 40)
+    service.work()
+    at = f"/projects/{project}/students/current"
+    metrics = owner.get(at).json()["metrics"]
+    report = owner.get(f"{at}/report").json()
+    assert report["labels"] == metrics["measured_labels"] >= 100
+    assert report["brier"] == metrics["student"]["brier"]
+    assert metrics["student"]["ece"] is report["calibration"] is None
+    assert report["note"].startswith("calibration is not yet measurable")
+    assert sum(map(sum, report["confusion"])) == report["labels"]
+    assert [entry["label"] for entry in report["per_class"]] == ["spam", "ham"]
+    [point] = [point for point in report["pareto"]["points"] if point["version"] == owner.get(at).json()["version"]]
+    assert (point["bytes"], point["p50_ms"]) == (metrics["serving"]["bytes"], metrics["serving"]["p50_ms"])
+    picture = owner.get(f"{at}/report/confusion.png")
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.content.startswith(b"\x89PNG")
+    assert owner.get(f"{at}/report/pareto.png").status_code == 200
+    assert owner.get(f"{at}/report/calibration.png").status_code == 404
+    assert owner.get(f"{at}/report/report.json").status_code == 404
+    assert owner.get(f"{at}/report/secret.png").status_code == 422
+    service.storage.delete(f"projects/{project}/students")
+    gone = owner.get(f"{at}/report")
+    assert (gone.status_code, "The next round makes one" in gone.json()["detail"]) == (404, True)
 
 
 def students(owner: httpx.Client, at: str) -> None:
@@ -126,7 +159,7 @@ def bundles(owner: httpx.Client, service: Service, at: str) -> None:
     assert "model.onnx" in zipfile.ZipFile(io.BytesIO(download.content)).namelist()
     for path in (f"1/exports/{job['id']}", "2/exports/1", "2/exports/x", "2/exports/99999"):
         assert owner.get(f"{at}/students/{path}").status_code == 404
-    assert owner.post(f"{at}/students/2/exports", json={"format": "openvino"}).status_code == 501
+    assert owner.post(f"{at}/students/2/exports", json={"format": "coreml"}).status_code == 501
     assert owner.post(f"{at}/students/2/exports", json={"format": "exe"}).status_code == 422
     assert owner.post(f"{at}/students/9/exports", json={"format": "onnx"}).status_code == 404
     for aim in ({"format": "onnx", "share": 0.1}, {"format": "cascade", "share": 0.1, "accuracy": 0.9}):

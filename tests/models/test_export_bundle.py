@@ -17,6 +17,7 @@ from models.artifacts import save_student
 from models.errors import CorruptModel, ModelError
 from models.export.bundle import export_bundle, write_serving_folder
 from models.export.card import CardFacts, Latency
+from models.reports import build_report
 from predictor import load
 from predictor.source import predict_source
 from tests.models.small_students import image_student, images, text_student, texts, vector_student, vectors
@@ -175,6 +176,19 @@ def test_the_card_says_what_is_not_known_instead_of_inventing(tmp_path):
     assert "Labels for each class: not recorded." in body
 
 
+def test_the_card_shows_the_report_and_the_bundle_brings_its_pictures(tmp_path):
+    y = np.arange(200) % 2
+    report = build_report(["fruit", "tool"], y, np.where(np.eye(2)[y] > 0, 0.8, 0.2))
+    _, body = card(tmp_path, report=report, pictures={"confusion": b"png"})
+    assert "Brier score 0.080" in body
+    assert "Expected calibration error: 0.200." in body
+    assert "| fruit | 100 | 1.000 | 1.000 | 1.000 |" in body
+    assert "![Confusion matrix](confusion.png)" in body
+    assert "calibration.png" not in body
+    assert (tmp_path / "unpacked" / "confusion.png").read_bytes() == b"png"
+    assert json.loads((tmp_path / "unpacked" / "report.json").read_text()) == report
+
+
 def test_a_name_can_neither_break_out_of_the_front_matter_nor_bring_markup(tmp_path):
     front, body = card(tmp_path, project='x"\n---\nlicense: mit\n<script>`')
     assert front["license"] == "other"
@@ -189,7 +203,7 @@ def test_latency_is_measured_where_none_is_given(tmp_path):
 
 
 def test_an_unknown_format_is_named(tmp_path):
-    with pytest.raises(ModelError, match="'tflite'; use one of: onnx-int8, onnx"):
+    with pytest.raises(ModelError, match="'tflite'; use one of: onnx-int8, onnx, numpy"):
         export(tmp_path, format="tflite")
 
 

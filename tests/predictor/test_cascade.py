@@ -137,8 +137,7 @@ def test_odd_texts_are_answered(made):
         ("teacher.onnx", lambda data: data[:-9], "teacher.onnx is damaged"),
         ("tokenizer.json", lambda data: data.replace(b"goal", b"gaol"), "tokenizer.json is damaged"),
         ("teacher.onnx", None, "teacher.onnx cannot be read"),
-        ("preprocess.json", lambda data: data.replace(b'"threshold"', b'"thresh"'), "under cascade, threshold"),
-        ("labels.json", lambda data: b'["a", "b", "c"]', "labels.json has 3 names"),
+        ("preprocess.json", lambda data: data.replace(b'"threshold"', b'"thresh"'), "preprocess.json is damaged"),
     ],
 )
 def test_a_damaged_bundle_says_what_is_wrong(made, tmp_path, name, change, says):
@@ -148,6 +147,24 @@ def test_a_damaged_bundle_says_what_is_wrong(made, tmp_path, name, change, says)
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_bytes(change((tmp_path / name).read_bytes()))
+    with pytest.raises(BundleError, match=says):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("preprocess.json", lambda data: data.replace(b'"threshold"', b'"thresh"'), "under cascade, threshold"),
+        ("labels.json", lambda data: b'["a", "b", "c"]', "labels.json has 3 names"),
+    ],
+)
+def test_a_bundle_that_was_made_wrong_says_so_too(made, tmp_path, name, change, says):
+    for path in made[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).write_bytes(change((tmp_path / name).read_bytes()))
+    manifest = json.loads((tmp_path / "manifest.json").read_text("utf-8"))
+    del manifest["sha256"][name]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     with pytest.raises(BundleError, match=says):
         load(tmp_path)
 

@@ -12,9 +12,17 @@ from ui.download import download_link
 from ui.escaping import escape
 from ui.session import Visitor, open_project, told
 from ui.views.progress import show_job
+from ui.views.report import show_report
 from ui.views.rounds import percent
 
-_FORMATS = {"onnx-int8": "ONNX, 8 bit — small and fast", "onnx": "ONNX, full precision"}
+_FORMATS = {
+    "onnx-int8": "ONNX, 8 bit — small and fast",
+    "onnx": "ONNX, full precision",
+    "numpy": "Plain NumPy — nothing else to install",
+    "openvino": "OpenVINO",
+    "litert": "LiteRT (TFLite)",
+    "huggingface": "Folder for the Hugging Face hub",
+}
 _TEXT_FORMATS = {**_FORMATS, "cascade": "Cascade — a small teacher is asked where the student is not sure"}
 
 
@@ -29,6 +37,7 @@ def students(visitor: Visitor) -> None:
         found = visitor.client.students(project.id)
         if found:
             _current(visitor, project, found)
+            show_report(visitor, project)
             _versions(visitor, project, found)
         else:
             st.info(

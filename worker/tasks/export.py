@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from winnow.label_rows import rfc3339, standing_for_training
 from winnow.projects import class_names
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
+from worker.lessons import write_training_data
 
+TRAINING_DATA = "training-data"
 CALIBRATION_ITEMS = 500
 PARITY_ITEMS = 5_000
 MEASURED_ITEMS = 5_000
@@ -35,6 +38,9 @@ def run(runtime: Runtime, context: JobContext) -> None:
         if project is None or project.archived_at is not None:
             raise NotFound("The project was archived.")
         student = registry.get_student(session, project.id, context.payload["version"])
+    if context.payload["format"] == TRAINING_DATA:
+        _export_training_data(runtime, context, project, student)
+        return
     context.progress(0.05, "reading items")
     rng = np.random.default_rng([student.version, context.job_id])
     items = _random_items(runtime, project, PARITY_ITEMS, rng)
@@ -58,11 +64,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
             raise Interrupted("stopped")
         runtime.storage.put_file(report.path, path)
     result = {
-        "download_url": f"/v1/projects/{project.id}/students/{student.version}/exports/{context.job_id}",
-        "filename": exports.name_of(project.name, student.version, context.payload["format"]),
-        "version": student.version,
-        "format": context.payload["format"],
-        "bytes": report.bytes,
+        **_answer(context, project, student, report.bytes),
         "model_bytes": report.model_bytes,
         "parity": dict(report.parity),
         "layers": dict(report.layers),
@@ -96,6 +98,26 @@ def _cascade(
     return report, {"cascade": threshold.to_dict()}
 
 
+def _export_training_data(runtime: Runtime, context: JobContext, project: Project, student: Student) -> None:
+    """Put what the student can be trained from again into the storage, instead of a bundle."""
+    context.progress(0.1, "gathering what it was taught")
+    with scratch_folder(runtime.settings) as scratch:
+        size = write_training_data(runtime, project.id, student, scratch / "training.zip")
+        runtime.storage.put_file(scratch / "training.zip", exports.path_of(project.id, context.job_id, context.attempt))
+    with runtime.database.write() as session:
+        context.finish(session, _answer(context, project, student, size))
+
+
+def _answer(context: JobContext, project: Project, student: Student, size: int) -> dict[str, Any]:
+    return {
+        "download_url": f"/v1/projects/{project.id}/students/{student.version}/exports/{context.job_id}",
+        "filename": exports.name_of(project.name, student.version, context.payload["format"]),
+        "version": student.version,
+        "format": context.payload["format"],
+        "bytes": size,
+    }
+
+
 def _random_items(runtime: Runtime, project: Project, count: int, rng: np.random.Generator) -> list[RawItem]:
     """Up to ``count`` items of the pool, drawn uniformly, without test rows, in a random order."""
     with runtime.database.read() as session:
@@ -125,6 +147,7 @@ def _facts(runtime: Runtime, project: Project, student: Student) -> CardFacts:
         spent = ledger.totals(session, project.id)
         round_ = session.get(Round, (project.id, student.round))
     recipe: dict[str, Any] = dict(student.recipe)
+    training = recipe.pop("training", None)
     return CardFacts(
         project=project.name,
         version=student.version,
@@ -138,4 +161,17 @@ def _facts(runtime: Runtime, project: Project, student: Student) -> CardFacts:
         recipe=recipe,
         seed=recipe.get("seed"),
         created_at=rfc3339(student.created_at if round_ is None else round_.finished_at),
+        training={"project_id": str(project.id), **training} if training else None,
+        **_report(runtime, student),
     )
+
+
+def _report(runtime: Runtime, student: Student) -> dict[str, Any]:
+    """The report that lies beside the student, and its pictures; neither where it was trained before there were any."""
+    path, found = registry.report_path(student), {}
+    for file in runtime.storage.list(path):
+        found[file.rpartition("/")[2]] = runtime.storage.get_bytes(file)
+    if registry.REPORT not in found:
+        return {}
+    pictures = {name: found[f"{name}.png"] for name in registry.PICTURES if f"{name}.png" in found}
+    return {"report": json.loads(found[registry.REPORT]), "pictures": pictures}

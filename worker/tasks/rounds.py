@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +24,11 @@ from winnow.projects import class_names
 from winnow.queue import QueueRow, replace_queue
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
+from worker.lessons import write_lesson
 from worker.recipe import Recipe
 from worker.round import run_round
 from worker.round_checkpoints import StoredCheckpoints
-from worker.round_data import RoundResult
+from worker.round_data import RoundData, RoundResult
 from worker.round_inputs import (
     CARRY,
     HALF_LABELED,
@@ -39,6 +40,7 @@ from worker.round_inputs import (
     make_recipe,
     take_snapshot,
 )
+from worker.student_report import measure_serving, write_report
 
 log = structlog.get_logger(__name__)
 _CHOICES = ("ranking", "teacher_view", "view_losses", "view_why", "teacher_c")
@@ -62,9 +64,9 @@ def run(runtime: Runtime, context: JobContext) -> None:
     if result.state != "trained":
         _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return
-    path = _store(runtime, context, result)
+    stored = _store(runtime, context, data, result, rows, {"name": encoder.name, "digest": encoder.digest})
     with runtime.database.write() as session:
-        _publish(session, context, snapshot, recipe, result, rows, path, started)
+        _publish(session, context, snapshot, recipe, result, rows, stored, started)
 
 
 def _no_data(
@@ -82,8 +84,21 @@ def _no_data(
         context.finish(session, answer)
 
 
-def _store(runtime: Runtime, context: JobContext, result: RoundResult) -> str:
-    """Write the student, what serves it and what the next round leans on; returns the path in the storage."""
+@dataclass(frozen=True)
+class Stored:
+    """Where a round's files lie, and what is to be remembered of the student's training."""
+
+    path: str
+    training: dict[str, Any]
+
+
+def _store(
+    runtime: Runtime, context: JobContext, data: RoundData, result: RoundResult, rows: Rows, encoder: dict[str, str]
+) -> Stored:
+    """Write the student, what serves it, its report and lesson, and what the next round leans on.
+
+    What was found of the student as it is served joins the round's metrics.
+    """
     if result.student is None or result.teacher is None or context.project_id is None:
         raise ValueError("a trained round has a teacher and a student")
     context.progress(0.92, "storing the student")
@@ -95,8 +110,13 @@ def _store(runtime: Runtime, context: JobContext, result: RoundResult) -> str:
         carry = {**result.carry, "class_names": list(result.student.class_names)}
         (folder / "student" / CARRY).write_text(json.dumps(carry), "utf-8")
         write_serving_folder(result.student, folder / "serving")
+        model = (folder / "serving" / "model.onnx").read_bytes()
+        result.metrics["serving"] = measure_serving(result.student, model, data)
+        with runtime.database.read() as session:
+            write_report(session, context.project_id, result, context.costs(), folder / "report")
+        training = write_lesson(result, rows, encoder, folder)
         attempt_files.put_folder(runtime.storage, folder, path)
-    return path
+    return Stored(path, training)
 
 
 def _publish(
@@ -106,7 +126,7 @@ def _publish(
     recipe: Recipe,
     result: RoundResult,
     rows: Rows,
-    path: str,
+    stored: Stored,
     started: datetime,
 ) -> None:
     """Student, round, queue, costs and the job's result: all of them, or none where the attempt was overtaken."""
@@ -116,7 +136,7 @@ def _publish(
     n = rounds.next_number(session, project.id)
     version = registry.next_version(session, project.id)
     costs = context.costs()
-    _add_student(session, snapshot, recipe, result, path, version=version, n=n)
+    _add_student(session, snapshot, recipe, result, stored, version=version, n=n)
     finished = utcnow()
     rounds.record_round(
         session,
@@ -148,15 +168,15 @@ def _publish(
 
 
 def _add_student(
-    session: Session, snapshot: Snapshot, recipe: Recipe, result: RoundResult, path: str, *, version: int, n: int
+    session: Session, snapshot: Snapshot, recipe: Recipe, result: RoundResult, stored: Stored, *, version: int, n: int
 ) -> None:
-    facts: dict[str, Any] = {**recipe.to_dict(), "round": n, **snapshot.training_counts()}
+    facts: dict[str, Any] = {**recipe.to_dict(), "round": n, **snapshot.training_counts(), "training": stored.training}
     student = Student(
         project_id=snapshot.project.id,
         version=version,
         round=n,
         family=result.student.family if result.student else "",
-        path=path,
+        path=stored.path,
         labels=len(snapshot.training),
         metrics=result.metrics,
         recipe=facts,

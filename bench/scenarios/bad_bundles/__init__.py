@@ -1,0 +1,1 @@
+"""What a truncated, corrupted, huge or hostile bundle, weights file or tokenizer gets."""
