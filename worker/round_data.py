@@ -149,6 +149,7 @@ class RoundResult:
         teacher: The trained teacher.
         student: The trained student.
         probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.
+        cpu: CPU seconds of each step of a trained round, those of all its threads.
     """
 
     state: str
@@ -166,3 +167,4 @@ class RoundResult:
     teacher: LogisticTeacher | None = None
     student: Student | None = None
     probabilities: FloatArray | None = None
+    cpu: dict[str, float] = field(default_factory=dict)
