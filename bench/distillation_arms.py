@@ -133,7 +133,8 @@ def _continual(ground: Ground, last_share: float) -> Any:
             previous=teacher,
             pool=ground.features,
         )
-        texts, target = [ground.texts[row] for row in rows], teacher.predict_proba(ground.features, rows)
+        texts = [ground.texts[row] for row in rows]
+        target: Probabilities = teacher.predict_proba(ground.features, rows)
         if student is not None and last_share:
             target = mix_teachers([target, student.predict_proba(texts)], [1 - last_share, last_share])
         student = distil(
@@ -151,9 +152,9 @@ def _continual(ground: Ground, last_share: float) -> Any:
 
 ARMS: Mapping[str, Callable[[Ground], Any]] = {
     "as it is": lambda g: g.train(),
-    "calibrated on 25 labels": lambda g: _calibrated(g, 25),
     "calibrated on 50 labels": lambda g: _calibrated(g, 50),
     "calibrated on 100 labels": lambda g: _calibrated(g, 100),
+    "calibrated on 200 labels": lambda g: _calibrated(g, 200),
     "labels only": _labels_only,
     "temperature 0.33": lambda g: g.train(temperature=0.33),
     "temperature 1": lambda g: g.train(temperature=1.0),
