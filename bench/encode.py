@@ -77,13 +77,13 @@ class TorchMiniLM:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
 
-    def encode(self, texts: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Mean-pooled embeddings of length 1, shape (n, 384), in batches of texts of like length."""
+    def encode(self, texts: list[str], size: int = _BATCH) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Mean-pooled embeddings of length 1, shape (n, 384), in batches of ``size`` texts of like length."""
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
         out = np.empty((len(texts), 384), dtype=np.float32)
         with self._torch.inference_mode():
-            for start in range(0, len(order), _BATCH):
-                batch = order[start : start + _BATCH]
+            for start in range(0, len(order), size):
+                batch = order[start : start + size]
                 inputs = self._tokenizer(
                     [texts[n] for n in batch], padding=True, truncation=True, max_length=256, return_tensors="pt"
                 )

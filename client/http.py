@@ -287,9 +287,11 @@ class Client:
         """Make a student the current one; also how to roll back."""
         return self._json(self._post(_project(project, "students", version, "promote"), None))
 
-    def export_student(self, project: Id, version: int | str = "current", *, format: str = "onnx-int8") -> Job:
-        """Start an export; the job's result has the ``download_url``."""
-        return Job.read(self._post(_project(project, "students", version, "exports"), {"format": format}))
+    def export_student(
+        self, project: Id, version: int | str = "current", *, format: str = "onnx-int8", **aim: float
+    ) -> Job:
+        """Start an export; the job's result has the ``download_url``. A cascade may be given accuracy or share."""
+        return Job.read(self._post(_project(project, "students", version, "exports"), {"format": format, **aim}))
 
     def download(self, path: str, out: BinaryIO, *, on_progress: OnProgress | None = None) -> int:
         """Write what a relative ``download_url`` points at to ``out`` and give the number of bytes."""

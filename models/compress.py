@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from models.errors import ParityError
-from models.export.layers import Standardise, Table, layers_of
+from models.export.layers import Quantisable, Table, layers_of
 from models.export.onnx_graph import Range, build_graph
 from models.students.protocol import FloatArray, IntArray, Network, RawItem
 from models.students.student import Student
@@ -112,7 +112,7 @@ def compress(
         ParityError: even with all layers in fp32 the graph does not predict what the student does.
     """
     judge = _Judge(student, items[:MOST_ITEMS], measured)
-    names = [layer.name for layer in layers_of(student.network) if not isinstance(layer, Standardise)]
+    names = [layer.name for layer in layers_of(student.network) if isinstance(layer, Quantisable)]
     ranges = activation_ranges(student, calibration[:_CALIBRATION]) if int8 else {}
 
     def attempt(wanted: Sequence[str]) -> Compressed:
@@ -167,7 +167,7 @@ def _watched(network: Network) -> Mapping[str, torch.nn.Module]:
     modules = dict(network.named_modules())
     names: dict[str, str] = {}
     for layer in layers_of(network):
-        if isinstance(layer, Table | Standardise):
+        if isinstance(layer, Table) or not isinstance(layer, Quantisable):
             continue
         number = layer.name.removeprefix("conv")
         names[layer.name] = f"blocks.{int(number) - 1}.conv" if number.isdigit() else layer.name

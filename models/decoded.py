@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.runtime import decode_image
+from predictor.images import decode_image
 
 MOST_BYTES = 64 << 20  # 20,000 images of 28 × 28 in colour, with room to spare
 

@@ -94,6 +94,7 @@ def distil(
     temperature: float = TEMPERATURE,
     label_weight: float = LABEL_WEIGHT,
     epochs: int | None = None,
+    features: ArrayLike | None = None,
     threads: int = 1,
     curriculum: str = "shuffled",
     mixed_share: float = 0.0,
@@ -102,7 +103,7 @@ def distil(
     """Train a student of a family on soft labels of the pool and on labels.
 
     Args:
-        family: ``hashed`` (texts), ``convnet`` (encoded images) or ``mlp`` (feature vectors).
+        family: ``static`` or ``hashed`` (texts), ``convnet`` (encoded images) or ``mlp`` (feature vectors).
         items: n raw items of the pool; they also decide the shape of a fresh student.
         soft: The teacher's probabilities for them, (n, C).
         labeled_items: l raw items with labels; they may be among ``items`` too.
@@ -115,6 +116,7 @@ def distil(
             back to the teacher's own sureness.
         label_weight: What a label counts beside a soft label.
         epochs: Passes over the items; by default the family's number, or `WARM_EPOCHS` for a warm start.
+        features: The teacher's features of the items, (n, d): some families begin from them.
         threads: Of torch.
         curriculum: In which order items are met: one of `models.curriculum.CURRICULA`.
         mixed_share: Of the items that are mixed with another one in training (`models.augmentation.mix_pairs`).
@@ -139,6 +141,8 @@ def distil(
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         everything = [*items, *labeled_items]
         network, warm = _start(family, items if len(items) else labeled_items, len(class_names), previous, generator)
+        if features is not None and len(items) and not warm:
+            network.begin_from(items, _features(features, len(items)))
         inputs = network.prepare(everything)
         passes = epochs if epochs is not None else (WARM_EPOCHS if warm else network.epochs)
         fit = _Fit(network, inputs, target, weight, _aside(items), rng, curriculum, mixed_share)
@@ -190,6 +194,15 @@ def _targets(
     weight = np.ones(len(target), np.float32)
     weight[len(items) :] = label_weight
     return target, weight
+
+
+def _features(features: ArrayLike, n: int) -> FloatArray:
+    X = np.asarray(features, np.float32)
+    if X.ndim != 2 or len(X) != n:
+        raise BadInput(f"Features of shape {X.shape} for {n} items.")
+    if not np.isfinite(X).all():
+        raise BadInput("Features must be finite.")
+    return X
 
 
 def _checked_labels(calibration: tuple[Sequence[RawItem], ArrayLike], n_classes: int) -> IntArray:

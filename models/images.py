@@ -71,7 +71,7 @@ def decode_image(item: RawItem, shape: ImageShape) -> FloatArray | None:
 
 def open_rgb(item: RawItem) -> Image.Image | None:
     """The image in RGB, read as the predictor reads it; None where Pillow gives up, or it has too many pixels."""
-    from predictor.runtime import open_image
+    from predictor.images import open_image
 
     if not isinstance(item, bytes):
         return None

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 LAYERS, HEADS, WIDTH, MAX_POSITIONS = 6, 12, 384, 512
+HEAD_WIDTH = WIDTH // HEADS
 _EPSILON = 1e-12
 _OPSET = 20
 _LOUD = 1.5
 _CONTRIB = "com.microsoft"
 
 FloatArray = NDArray[np.float32]
+Ranges = Mapping[str, tuple[FloatArray, FloatArray]]
+"""Smallest and largest value seen in each channel, by the name of the activation."""
 
 
 @dataclass
@@ -25,10 +28,12 @@ class _Graph:
     Attributes:
         bits: What weights are quantised to; None leaves them in fp32.
         amplitudes: Largest activation seen in each channel, by the name of the activation.
+        ranges: Where given, activations named here are quantised by these instead of by what each batch holds.
     """
 
     bits: int | None
     amplitudes: Mapping[str, FloatArray]
+    ranges: Ranges = field(default_factory=dict)
     nodes: list[Any] = field(default_factory=list)
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -48,15 +53,27 @@ class _Graph:
         if self.bits is None:
             product = self.node("MatMul", [x, self.weight(f"{name}.kernel", kernel)], f"{name}.product")
             return self.node("Add", [product, shift], name)
+        seen = self.ranges.get(x)
         if x in self.amplitudes:
             # One scale serves all activations: a few loud channels would cost the others their precision, so they are
             # turned down and their weights up (xiao2023).
-            loud = np.maximum(1, self.amplitudes[x] / (_LOUD * np.median(self.amplitudes[x]))).astype(np.float32)
+            loud = loudness(self.amplitudes[x])
+            seen = (seen[0] / loud, seen[1] / loud) if seen else None
             x = self.node("Mul", [x, self.weight(f"{name}.quieter", 1 / loud)], f"{name}.evened")
             kernel = kernel * loud[:, None]
         codes, scales = quantise_rows(kernel.T, self.bits)
-        inputs = [x, self.weight(f"{name}.kernel", codes.T), self.weight(f"{name}.scale", scales), "", shift]
-        return self.node("DynamicQuantizeMatMul", inputs, name, domain=_CONTRIB)
+        quantised = [self.weight(f"{name}.kernel", codes.T), self.weight(f"{name}.scale", scales)]
+        if seen is None:
+            return self.node("DynamicQuantizeMatMul", [x, *quantised, "", shift], name, domain=_CONTRIB)
+        step, zero = _step(float(seen[0].min()), float(seen[1].max()))
+        by = [self.weight(f"{name}.step", step), self.weight(f"{name}.zero", zero)]
+        small = self.node("QuantizeLinear", [x, *by], f"{name}.small")
+        inputs = [small, quantised[0], by[0], quantised[1], by[1], "", shift]
+        return self.node("MatMulIntegerToFloat", inputs, name, domain=_CONTRIB)
+
+    def factored(self, x: str, name: str, thin: FloatArray, wide: FloatArray, bias: FloatArray) -> str:
+        """A linear layer of two factors, (in, rank) and (rank, out)."""
+        return self.dense(self.dense(x, f"{name}.thin", thin, np.zeros(thin.shape[1], np.float32)), name, wide, bias)
 
     def gather(self, indices: str, name: str, table: FloatArray) -> str:
         """Rows of a table. Quantised: one scale a row."""
@@ -92,10 +109,28 @@ def quantise_rows(table: FloatArray, bits: int) -> tuple[NDArray[np.int8], Float
     return np.rint(table / scales[:, None]).astype(np.int8), scales
 
 
-def activation_names() -> list[str]:
+def loudness(amplitudes: FloatArray) -> FloatArray:
+    """By what each channel, of shape (channels,), exceeds what one scale for all of them bears well; 1 for most."""
+    return np.asarray(np.maximum(1, amplitudes / (_LOUD * np.median(amplitudes))), np.float32)
+
+
+def _step(low: float, high: float) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Scale and zero point of uint8 activations for a range, which is widened to hold zero."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = max(high - low, 1e-8) / 255
+    return np.array(step, np.float32), np.array(round(-low / step), np.uint8)
+
+
+def layer_count(weights: Mapping[str, FloatArray]) -> int:
+    """How many layers the tensors make."""
+    found = {int(name.split(".")[2]) for name in weights if name.startswith("encoder.layer.")}
+    return len(found)
+
+
+def activation_names(layers: int = LAYERS) -> list[str]:
     """The activations whose channels differ so much in amplitude that quantising them needs to know."""
-    layers = [f"layer{layer}.{part}" for layer in range(LAYERS) for part in ("attention", "gelu", "output")]
-    return ["embedded.normed", *layers]
+    parts = [f"layer{layer}.{part}" for layer in range(layers) for part in ("attention", "gelu", "output")]
+    return ["embedded.normed", *parts]
 
 
 def build_graph(
@@ -103,29 +138,33 @@ def build_graph(
     bits: int | None = 8,
     *,
     amplitudes: Mapping[str, FloatArray] | None = None,
+    ranges: Ranges | None = None,
     outputs: Sequence[str] = (),
 ) -> Any:
     """The encoder as an ``onnx.ModelProto``.
 
-    Inputs ``ids`` and ``mask`` (batch, length) int64, right-padded with mask 0; output ``mean`` (batch, 384), the mean
-    of the last layer over the tokens that are not padding, not normalised.
+    Inputs ``ids`` and ``mask`` (batch, length) int64, right-padded with mask 0; output ``mean`` (batch, width), the
+    mean of the last layer over the tokens that are not padding, not normalised.
 
     Args:
-        weights: Tensors by their name in the Hugging Face checkpoint (wang2020minilm, reimers2019).
+        weights: Tensors by their name in the Hugging Face checkpoint (wang2020minilm, reimers2019). Layers, heads,
+            inner units and pieces are as many as their shapes say; ``….weight.thin`` (rank, in) and ``….weight.wide``
+            (out, rank) may stand for ``….weight``.
         bits: 8 or 7 quantises every kernel and the word table; None keeps fp32.
         amplitudes: Largest absolute value of each channel, by activation (see `activation_names`).
+        ranges: Quantise these activations statically; all others by what each batch holds.
         outputs: Further activations to give out after ``mean``.
 
     Raises:
         KeyError: A tensor is missing.
     """
-    graph = _Graph(bits, amplitudes or {})
+    graph = _Graph(bits, amplitudes or {}, ranges or {})
     mask = graph.node("Cast", ["mask"], "mask.int32", to=6)
     x = _embed(graph, weights)
-    for layer in range(LAYERS):
+    for layer in range(layer_count(weights)):
         x = _transform(graph, weights, x, mask, layer)
     _mean_pool(graph, x)
-    return _assemble(graph, outputs)
+    return _assemble(graph, len(weights["embeddings.LayerNorm.weight"]), outputs)
 
 
 def _embed(graph: _Graph, weights: Mapping[str, FloatArray]) -> str:
@@ -144,7 +183,10 @@ def _transform(graph: _Graph, weights: Mapping[str, FloatArray], x: str, mask: s
     prefix, here = f"encoder.layer.{layer}", f"layer{layer}"
 
     def dense(x: str, name: str, source: str) -> str:
-        kernel, bias = weights[f"{prefix}.{source}.weight"].T, weights[f"{prefix}.{source}.bias"]
+        bias, thin = weights[f"{prefix}.{source}.bias"], weights.get(f"{prefix}.{source}.weight.thin")
+        if thin is not None:
+            return graph.factored(x, f"{here}.{name}", thin.T, weights[f"{prefix}.{source}.weight.wide"].T, bias)
+        kernel = weights[f"{prefix}.{source}.weight"].T
         return graph.dense(x, f"{here}.{name}", kernel, bias)
 
     def add_and_norm(x: str, residual: str, name: str, source: str) -> str:
@@ -157,7 +199,8 @@ def _transform(graph: _Graph, weights: Mapping[str, FloatArray], x: str, mask: s
     bias = np.concatenate([weights[f"{source}.bias"] for source in sources])
     # One product for all three, so that the activations are quantised once.
     heads = graph.split(graph.dense(x, f"{here}.heads", kernel, bias), 3)
-    attended = graph.node("MultiHeadAttention", [*heads, "", mask], f"{here}.attended", _CONTRIB, num_heads=HEADS)
+    count = kernel.shape[1] // 3 // HEAD_WIDTH
+    attended = graph.node("MultiHeadAttention", [*heads, "", mask], f"{here}.attended", _CONTRIB, num_heads=count)
     x = add_and_norm(dense(attended, "mixed", "attention.output.dense"), x, "attention", "attention.output")
     inner = graph.node("Gelu", [dense(x, "inner", "intermediate.dense")], f"{here}.gelu")
     return add_and_norm(dense(inner, "outer", "output.dense"), x, "output", "output")
@@ -172,7 +215,7 @@ def _mean_pool(graph: _Graph, x: str) -> None:
     graph.node("Div", [total, count], "mean")
 
 
-def _assemble(graph: _Graph, outputs: Sequence[str]) -> Any:
+def _assemble(graph: _Graph, width: int, outputs: Sequence[str]) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
     model = helper.make_model(
@@ -180,7 +223,7 @@ def _assemble(graph: _Graph, outputs: Sequence[str]) -> Any:
             graph.nodes,
             "minilm",
             [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in ("ids", "mask")],
-            [helper.make_tensor_value_info("mean", TensorProto.FLOAT, ["batch", WIDTH])]
+            [helper.make_tensor_value_info("mean", TensorProto.FLOAT, ["batch", width])]
             + [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", "length", None]) for name in outputs],
             [numpy_helper.from_array(value, name) for name, value in graph.weights.items()],
         ),

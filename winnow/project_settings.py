@@ -49,7 +49,7 @@ ENCODERS = {
 }
 TEACHERS = ("auto", "logistic")
 STUDENTS = {
-    "text": ("auto", "hashed"),
+    "text": ("auto", "static", "hashed"),
     "image": ("auto", "convnet"),
     "features": ("auto", "mlp"),
 }
@@ -76,6 +76,7 @@ def default_settings() -> dict[str, Any]:
         "teacher": "auto",
         "student": "auto",
         "budget": {},
+        "device": None,
     }
 
 
@@ -121,6 +122,7 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
         "teacher": _one_of(TEACHERS),
         "student": _one_of(STUDENTS[task]),
         "budget": _budget,
+        "device": _device,
     }
 
 
@@ -214,3 +216,19 @@ def _budget(value: Any) -> dict[str, float]:
             raise ValueError(f"{name} must be a positive number")
         limits[name] = limit
     return limits
+
+
+def _device(value: Any) -> dict[str, Any] | None:
+    """None for the machine that the workers run on, or what ``winnow profile`` printed on another one."""
+    if value is None:
+        return None
+    wrong = ValueError("must be null, or the object that `winnow profile --json` prints on the device")
+    families = value.get("families") if isinstance(value, Mapping) else None
+    if not isinstance(families, Mapping) or not 0 < len(families) <= 20:
+        raise wrong
+    told: dict[str, Any] = {}
+    for name, entry in families.items():
+        if not isinstance(entry, Mapping) or not _number(entry.get("p50_ms")) or entry["p50_ms"] <= 0:
+            raise wrong
+        told[str(name)[:40]] = {"p50_ms": float(entry["p50_ms"])}
+    return {"machine": str(value.get("machine", ""))[:200], "families": told}

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     max_feature_dim: int = Field(16_384, gt=0, description="Longest feature vector.")
 
     hf_encoders: HubEntries = Field(default_factory=dict, description="Encoders hf:NAME that projects may use (JSON).")
+    cascade_encoder: Path | None = Field(None, description="Folder of `winnow compress` whose encoder cascades take.")
     hf_download: bool = Field(False, description="Whether workers may fetch them from the Hugging Face hub.")
 
     job_lease_seconds: float = Field(10.0, gt=0, description="A job whose heartbeat is older than this is taken over.")

@@ -24,6 +24,9 @@ class Recipe:
         agreement_rows: Random pool rows on which teacher and student are compared; never in the transfer set where
             the pool is large enough.
         cold_every: Every so many rounds the student starts afresh: warm ones drift.
+        student_mb: What a student of ``auto`` may weigh; None for no limit.
+        student_ms: What it may take for one item, on one thread.
+        device: The profile of the machine that it is for (`models.profile.measure_profile`); None for this one.
     """
 
     strategy: str = "auto"
@@ -38,6 +41,9 @@ class Recipe:
     warm_transfer_size: int = 5_000
     agreement_rows: int = 1_000
     cold_every: int = 5
+    student_mb: float | None = None
+    student_ms: float | None = None
+    device: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it: for the registry, manifests and cards."""

@@ -89,6 +89,7 @@ class PreviousRound:
         rounds_since_cold: `RoundResult.carry`'s: rounds since a student was trained from scratch.
         cold_agreement: `RoundResult.carry`'s: how well that one agreed with its teacher.
         cold_labels: `RoundResult.carry`'s: how many labels it learned from.
+        family_labels: `RoundResult.carry`'s: how many there were when families of students were last compared.
     """
 
     teacher: Arrays | None = None
@@ -98,6 +99,7 @@ class PreviousRound:
     rounds_since_cold: int = 0
     cold_agreement: float | None = None
     cold_labels: int = 0
+    family_labels: int = 0
 
 
 class Checkpoints(Protocol):
@@ -144,8 +146,8 @@ class RoundResult:
         metrics: JSON: see `worker.measure.measured`.
         timings: Seconds of each step.
         flops: Of training, estimated.
-        carry: JSON for the next round's `PreviousRound`: ``rounds_since_cold``, ``cold_agreement`` and
-            ``cold_labels``.
+        carry: JSON for the next round's `PreviousRound`: ``rounds_since_cold``, ``cold_agreement``,
+            ``cold_labels`` and ``family_labels``.
         teacher: The trained teacher.
         student: The trained student.
         probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.

@@ -123,6 +123,9 @@ def make_recipe(snapshot: Snapshot, encoder: str) -> Recipe:
         student=settings["student"],
         seed=int.from_bytes(seeded[:4]),
         batch_size=rounds.batch_size(snapshot.project),
+        student_mb=settings["budget"].get("student_mb"),
+        student_ms=settings["budget"].get("student_ms"),
+        device=settings.get("device"),
     )
 
 
@@ -278,6 +281,7 @@ def _previous(runtime: Runtime, last: Student, current: Student | None) -> Previ
         rounds_since_cold=carry.get("rounds_since_cold", 0),
         cold_agreement=carry.get("cold_agreement"),
         cold_labels=carry.get("cold_labels", 0),
+        family_labels=carry.get("family_labels", 0),
     )
     if current is None:
         return previous

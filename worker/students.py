@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from worker.evidence import Comparison, Decision, decide_promotion
 from worker.measure import in_order_of, right_rows
 from worker.recipe import Recipe
 from worker.round_data import FloatArray, IntArray, PreviousRound, RoundData
+from worker.student_choice import CHOICE_REGROWTH, Candidate, choose_student
 
 if TYPE_CHECKING:
     from models.students.student import Student
@@ -39,10 +40,19 @@ class Distillate:
     n_transfer: int
     flops: float
     report: dict[str, Any]
+    choice: dict[str, Any] | None = None
+    """Where families were compared: `StudentChoice.to_dict`."""
 
     def notes(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the arrays; JSON."""
-        return {"cold": self.cold, "n_transfer": self.n_transfer, "flops": self.flops, "report": self.report}
+        return {
+            "family": self.student.family,
+            "cold": self.cold,
+            "n_transfer": self.n_transfer,
+            "flops": self.flops,
+            "report": self.report,
+            "choice": self.choice,
+        }
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class StudentStep:
         teacher: LogisticTeacher,
         soft: Callable[[IntArray], FloatArray],
     ):
-        from models.students import make_family
+        from models.students import FAMILIES_OF_TASK, make_family
 
         self._data = data
         self._recipe = recipe
@@ -85,6 +95,9 @@ class StudentStep:
         self._teacher = teacher
         self._soft = soft
         self._family = make_family(data.task, recipe.student)
+        self._families = FAMILIES_OF_TASK[data.task] if recipe.student == "auto" else (self._family,)
+        if previous is not None and previous.student_family in self._families:
+            self._family = previous.student_family
 
     # --- training --------------------------------------------------------------------------------------------------
 
@@ -100,14 +113,45 @@ class StudentStep:
             agreement = float(self._agrees(self._predict(warm.student, self._compared)).mean())
             if agreement >= reference - _PARTED:
                 return warm
-        return self._distil(None, self._recipe.transfer_size, transfer_rng, cold_rng)
+        return self._cold(transfer_rng, cold_rng)
+
+    def _cold(self, transfer_rng: np.random.Generator, rng: np.random.Generator) -> Distillate:
+        """A student from nothing; of each family where it is time to choose among them."""
+        size = self._recipe.transfer_size
+        if len(self._families) == 1 or not self._choice_due():
+            return self._distil(None, size, transfer_rng, rng)
+        made: dict[str, Distillate] = {}
+        state = transfer_rng.bit_generator.state
+        for family, generator in zip(self._families, rng.spawn(len(self._families)), strict=True):
+            transfer_rng.bit_generator.state = state  # all learn from the same rows
+            self._family = family
+            made[family] = self._distil(None, size, transfer_rng, generator)
+        candidates = [self._candidate(distillate) for distillate in made.values()]
+        choice = choose_student(candidates, most_mb=self._recipe.student_mb, most_ms=self._recipe.student_ms)
+        self._family = choice.family
+        flops = sum(distillate.flops for distillate in made.values())
+        return replace(made[choice.family], flops=flops, choice=choice.to_dict())
+
+    def _choice_due(self) -> bool:
+        return len(self._data.y) >= CHOICE_REGROWTH * self._family_labels
+
+    def _candidate(self, distillate: Distillate) -> Candidate:
+        from models.profile import measure_footprint, slowdown
+
+        student = distillate.student
+        items = self._data.raw(self._compared if len(self._compared) else self._data.labeled_rows)
+        cost = measure_footprint(student, items)
+        times = slowdown(self._recipe.device, student.family) if self._recipe.device else 1.0
+        agrees = self._agrees(self._predict(student, self._compared))
+        return Candidate(student.family, agrees, cost.megabytes, cost.p50_ms * times)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> Distillate:
         """The student that an earlier attempt trained."""
         from models.students.student import Student
 
+        self._family = notes["family"]
         student = Student.from_arrays(self._family, arrays, self._data.class_names)
-        return Distillate(student, notes["cold"], notes["n_transfer"], notes["flops"], notes["report"])
+        return Distillate(student, notes["cold"], notes["n_transfer"], notes["flops"], notes["report"], notes["choice"])
 
     def _warm_start(self) -> Mapping[str, NDArray[Any]] | None:
         previous = self._previous
@@ -142,6 +186,7 @@ class StudentStep:
             class_names=self._data.class_names,
             rng=rng,
             previous=warm_from,
+            features=self._data.features[pool],
             calibration=(self._data.raw(self._data.labeled_rows[apart]), self._data.y[apart]),
         )
         report = distilled.report
@@ -179,13 +224,15 @@ class StudentStep:
                 "cold": distillate.cold,
                 "transfer_rows": distillate.n_transfer,
                 "distillation": distillate.report,
+                "student_choice": distillate.choice,
                 "harm": decision.evidence,
             },
-            carry=self._carry(distillate.cold, agreement, decision.promoted),
+            carry=self._carry(distillate, agreement, decision.promoted),
             probabilities=lambda rows: self._predict(student, rows),
         )
 
-    def _carry(self, cold: bool, agreement: float | None, promoted: bool) -> dict[str, Any]:
+    def _carry(self, distillate: Distillate, agreement: float | None, promoted: bool) -> dict[str, Any]:
+        cold = distillate.cold
         since = 0 if cold else (self._previous.rounds_since_cold if self._previous else 0) + 1
         if not promoted:
             since = self._recipe.cold_every  # warm training from the current student led nowhere: start afresh
@@ -195,7 +242,12 @@ class StudentStep:
             "rounds_since_cold": since,
             "cold_agreement": agreement if cold else before,
             "cold_labels": labels,
+            "family_labels": len(self._data.y) if distillate.choice else self._family_labels,
         }
+
+    @property
+    def _family_labels(self) -> int:
+        return self._previous.family_labels if self._previous else 0
 
     def _current(self) -> Callable[[IntArray], FloatArray] | None:
         from models.students.student import Student

@@ -16,7 +16,7 @@ from winnow.intake import RowError, RowReader
 from winnow.permissions import Permission
 
 if TYPE_CHECKING:
-    from predictor.runtime import Item
+    from predictor.items import Item
 
 router = APIRouter(prefix="/projects/{p}/predictions", tags=["predictions"])
 Predicting = Annotated[Caller, Depends(project_caller(Permission.PREDICT))]

@@ -59,8 +59,8 @@ def export(v: Version, body: ExportIn, caller: Exporter, database: DatabaseDep) 
     with database.write() as session:
         student = registry.get_student(session, caller.project_id, v)
         if body.format in LATER_FORMATS:
-            raise NotYet(f"Bundles of the format {body.format} are not made yet; use onnx-int8 or onnx.")
-        payload = {"version": student.version, "format": body.format}
+            raise NotYet(f"Bundles of the format {body.format} are not made yet; use onnx-int8, onnx or cascade.")
+        payload = {"version": student.version, "format": body.format, **body.aim()}
         job = jobs.create_job(session, "export", caller.project_id, payload, caller.identity.user_id)
         caller.record(session, "student.export", job=job.id, **payload)
     return JobOut.of(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from winnow import registry
 from winnow.db.tables import Student
@@ -45,6 +45,22 @@ class ExportIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["onnx-int8", "onnx", "openvino", "coreml", "tflite", "torchscript", "safetensors"] = Field(
-        "onnx-int8", description=f"The formats {', '.join(LATER_FORMATS)} are not written yet (501)."
+    format: Literal["onnx-int8", "onnx", "cascade", "openvino", "coreml", "tflite", "torchscript", "safetensors"] = (
+        Field("onnx-int8", description=f"The formats {', '.join(LATER_FORMATS)} are not written yet (501).")
     )
+    accuracy: float | None = Field(None, ge=0, le=1, description="Of a cascade: what it is to reach.")
+    share: float | None = Field(None, ge=0, le=1, description="Of a cascade: the share that is passed on.")
+
+    @model_validator(mode="after")
+    def _one_aim_of_a_cascade(self) -> ExportIn:
+        if self.format != "cascade" and (self.accuracy is not None or self.share is not None):
+            raise ValueError("accuracy and share are for the format cascade only")
+        if self.accuracy is not None and self.share is not None:
+            raise ValueError("give accuracy or share, not both")
+        return self
+
+    def aim(self) -> dict[str, float]:
+        """What of accuracy and share was given."""
+        return {
+            name: value for name, value in (("accuracy", self.accuracy), ("share", self.share)) if value is not None
+        }

@@ -73,12 +73,18 @@ def serve(
 
 def student(
     labels: Annotated[int, typer.Option(min=20, help="Labels that the teacher has.")] = 400,
+    pool: Annotated[int, typer.Option(min=100, help="Texts in the pool.")] = 5_000,
+    set: Annotated[list[str] | None, typer.Option(help="agnews or banking77. [default: agnews]")] = None,
+    family: Annotated[list[str] | None, typer.Option(help="Families of students. [default: the quick ones]")] = None,
     json: Json = False,
 ) -> None:
-    """The student's accuracy, size and speed beside the teacher's."""
-    from bench.student import measure
+    """Students of each family beside the teacher: accuracy, retention, calibration, size, speed, memory.
 
-    _report(measure(labels), json)
+    --set and --family may be given several times.
+    """
+    from bench.student import FAMILIES, measure
+
+    _report(measure(labels, pool=pool, sets=set or ["agnews"], families=family or FAMILIES), json)
 
 
 def round(

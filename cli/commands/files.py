@@ -90,7 +90,9 @@ def export_student(
     project: ProjectArgument,
     out: Annotated[Path, typer.Option(help="Where to write the bundle (.zip).")],
     version: Annotated[str, typer.Option(help="Which version, or current.")] = "current",
-    format: Annotated[str, typer.Option(help="onnx-int8 or onnx.")] = "onnx-int8",
+    format: Annotated[str, typer.Option(help="onnx-int8, onnx or cascade.")] = "onnx-int8",
+    accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="Of a cascade: what it is to reach.")] = None,
+    share: Annotated[float | None, typer.Option(min=0, max=1, help="Of a cascade: the share passed on.")] = None,
     url: Url = None,
     token: Token = None,
     json: Json = False,
@@ -100,9 +102,14 @@ def export_student(
     from cli.options import connect, find_project
     from cli.transfer import wait, writing
 
+    aim = {name: value for name, value in (("accuracy", accuracy), ("share", share)) if value is not None}
+    if aim and format != "cascade":
+        raise typer.BadParameter("only a cascade has one: give --format cascade", param_hint=f"--{next(iter(aim))}")
+    if len(aim) > 1:
+        raise typer.BadParameter("give --accuracy or --share, not both", param_hint="--share")
     with connect(url, token) as client:
         found = find_project(client, project)
-        result = wait(client, client.export_student(found.id, version, format=format), "exporting")
+        result = wait(client, client.export_student(found.id, version, format=format, **aim), "exporting")
         with writing(out) as target:
             n_bytes = client.download(result["download_url"], target)
     if json:

@@ -21,10 +21,12 @@ from models.compress import Compressed, compress
 from models.errors import ModelError
 from models.export.card import CardFacts, CardFigures, Latency, write_card
 from models.export.onnx_graph import INPUT, OUTPUT
+from models.profile import processor
 from models.students.protocol import RawItem
 from models.students.student import Student
 from predictor import runtime
 from predictor.runtime import Predictor
+from predictor.source import predict_source
 
 FORMATS = ("onnx-int8", "onnx")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment: the same student gives the same bytes
@@ -110,7 +112,7 @@ def measure_latency(student: Student, model: bytes, items: Sequence[RawItem]) ->
     """Median milliseconds of one item, and items a second of many, on one thread; zeros without items."""
     predictor = Predictor(model, student.class_names, student.task, student.network.preprocess())
     if not len(items):
-        return Latency(0.0, 0.0, _machine())
+        return Latency(0.0, 0.0, processor())
     predictor.predict(items)
     alone = []
     for index in range(_TIMED_ALONE):
@@ -122,7 +124,7 @@ def measure_latency(student: Student, model: bytes, items: Sequence[RawItem]) ->
         started = time.perf_counter()
         predictor.predict(items)
         together.append(time.perf_counter() - started)
-    return Latency(round(1000 * float(np.median(alone)), 4), round(len(items) / min(together), 1), _machine())
+    return Latency(round(1000 * float(np.median(alone)), 4), round(len(items) / min(together), 1), processor())
 
 
 def _bundle_files(
@@ -141,7 +143,7 @@ def _bundle_files(
         compressed.layers,
         latency,
     )
-    files["predict.py"] = Path(runtime.__file__).read_bytes()
+    files["predict.py"] = predict_source()
     files["requirements.txt"] = "".join(f"{name}=={n}\n" for name, n in _requirements(student).items()).encode()
     files["README.md"] = write_card(facts, figures).encode()
     extra = {
@@ -218,14 +220,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     return str(value)
-
-
-def _machine() -> str:
-    """The processor's name where the system tells it, else its kind."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -13,6 +13,7 @@ from models.students.convnet import Block, ConvNetwork
 from models.students.hashed import HashedNetwork
 from models.students.mlp import MlpNetwork
 from models.students.protocol import FloatArray, Network
+from models.students.static import StaticNetwork
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,25 @@ class Table:
     name: str
     weight: FloatArray
     bias: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts as they are → the row of a table for each of their words: ``rows`` of ``forms``; 0 for any other word."""
+
+    name: str
+    forms: list[str]
+    rows: list[int]
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Each row brought to mean 0 and variance 1, times ``gain`` plus ``shift``, each (d,). Never quantised."""
+
+    name: str
+    gain: FloatArray
+    shift: FloatArray
+    epsilon: float
 
 
 @dataclass(frozen=True)
@@ -52,11 +72,15 @@ class Dense:
     relu: bool = False
 
 
-Layer = Table | Standardise | Conv | Dense
+Layer = Words | Table | Normalise | Standardise | Conv | Dense
+Quantisable = Table | Conv | Dense
+"""The layers that have weights to quantise."""
 
 
 def layers_of(network: Network) -> list[Layer]:
     """The layers of a student in order; normalisations and the final scale are folded into them."""
+    if isinstance(network, StaticNetwork):
+        return _static(network)
     if isinstance(network, HashedNetwork):
         return _hashed(network)
     if isinstance(network, ConvNetwork):
@@ -66,6 +90,17 @@ def layers_of(network: Network) -> list[Layer]:
         hidden = Dense("hidden", _numpy(network.hidden.weight).T.copy(), _numpy(network.hidden.bias), relu=True)
         return [Standardise("standardise", network.center, network.spread), hidden, _head(network.head, network.scale)]
     raise ModelError(f"There is no export for students of the family {network.family!r}.")
+
+
+def _static(network: StaticNetwork) -> list[Layer]:
+    words, norm = network.words.rows, network.norm
+    return [
+        Words("words", list(words), list(words.values())),
+        Table("table", _numpy(network.table.weight)),
+        Normalise("norm", _numpy(norm.weight), _numpy(norm.bias), norm.eps),
+        Dense("hidden", _numpy(network.hidden.weight).T.copy(), _numpy(network.hidden.bias), relu=True),
+        _head(network.head, network.scale),
+    ]
 
 
 def _hashed(network: HashedNetwork) -> list[Layer]:

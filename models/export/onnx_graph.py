@@ -15,15 +15,20 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.export.layers import Conv, Dense, Layer, Standardise, Table, layers_of
+from models.export.layers import Conv, Dense, Layer, Normalise, Standardise, Table, Words, layers_of
 from models.students.convnet import ConvNetwork
 from models.students.mlp import MlpNetwork
 from models.students.protocol import FloatArray, Network
+from models.students.static import StaticNetwork
 from models.students.student import Student
+from predictor.words import WORD_EXPRESSION
 
 INPUT, OUTPUT = "input", "probabilities"
 OPSET, IR_VERSION = 17, 8  # old enough for any onnxruntime of the last years
 Range = tuple[float, float]
+
+_ML, _CONTRIB = "ai.onnx.ml", "com.microsoft"
+_OPSETS = {"": OPSET, _ML: 2, _CONTRIB: 1}
 
 _WEIGHT_LIMIT = 63
 """Weights of 7 bits: older processors add two uint8 × int8 products in 16 bits, where 8 could overflow."""
@@ -45,7 +50,8 @@ def build_graph(student: Student, int8: Mapping[str, Range | None] | None = None
     build.node("Softmax", [value], OUTPUT, axis=-1)
     output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["items", network.n_classes])
     graph = helper.make_graph(build.nodes, f"student-{network.family}", [_input(network)], [output], build.initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    opsets = [helper.make_opsetid(domain, _OPSETS[domain]) for domain in sorted({node.domain for node in build.nodes})]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     model.producer_name = "winnow"
     return model
 
@@ -56,6 +62,8 @@ def _input(network: Network) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)
     if isinstance(network, MlpNetwork):
         return helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["items", len(network.center)])
+    if isinstance(network, StaticNetwork):
+        return helper.make_tensor_value_info(INPUT, TensorProto.STRING, ["items"])
     return helper.make_tensor_value_info(INPUT, TensorProto.INT64, ["items", "ids"])
 
 
@@ -90,8 +98,9 @@ class _Builder:
         self.initializers: list[onnx.TensorProto] = []
         self._constants: set[str] = set()
 
-    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"{kind}:{output}", **attributes))
+    def node(self, kind: str, inputs: Sequence[str], output: str, *, domain: str = "", **attributes: Any) -> str:
+        name = f"{kind}:{output}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=name, domain=domain, **attributes))
         return output
 
     def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
@@ -103,10 +112,23 @@ class _Builder:
     def add(self, layer: Layer, value: str) -> str:
         if isinstance(layer, Table):
             return self._table(layer, value)
+        if isinstance(layer, Words):
+            return self._words(layer, value)
+        if isinstance(layer, Normalise):
+            gain, shift = self.constant("gain", layer.gain), self.constant("shift", layer.shift)
+            return self.node("LayerNormalization", [value, gain, shift], "normalised", epsilon=layer.epsilon)
         if isinstance(layer, Standardise):
             shifted = self.node("Sub", [value, self.constant("center", layer.center)], "shifted")
             return self.node("Mul", [shifted, self.constant("factor", 1 / layer.spread)], "standardised")
         return self._conv(layer, value) if isinstance(layer, Conv) else self._dense(layer, value)
+
+    def _words(self, layer: Words, texts: str) -> str:
+        # The C locale makes A to Z small on every machine; forms in other letters stand in the table as they may come.
+        small = self.node("StringNormalizer", [texts], "small", case_change_action="LOWER", locale="C")
+        split = {"tokenexp": WORD_EXPRESSION, "mark": 0, "mincharnum": 1, "pad_value": ""}
+        words = self.node("Tokenizer", [small], "words", domain=_CONTRIB, **split)
+        keys = {"keys_strings": layer.forms, "values_int64s": layer.rows, "default_int64": 0}
+        return self.node("LabelEncoder", [words], "ids", domain=_ML, **keys)
 
     def _table(self, layer: Table, ids: str) -> str:
         words = self.constant("axis1", np.array([1], np.int64))

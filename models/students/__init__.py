@@ -9,21 +9,23 @@ from models.errors import ModelError
 if TYPE_CHECKING:
     from models.students.protocol import Network
 
-FAMILY_OF_TASK = {"text": "hashed", "image": "convnet", "features": "mlp"}
+FAMILIES_OF_TASK = {"text": ("static", "hashed"), "image": ("convnet",), "features": ("mlp",)}
+"""What reads the items of a task; the first one unless another is named."""
 
 
 def make_family(task: str, name: str = "auto") -> str:
     """The family of students for a task; raises ModelError where ``name`` does not read such items.
 
-    >>> make_family("text")
-    'hashed'
+    >>> make_family("text"), make_family("text", "hashed")
+    ('static', 'hashed')
     """
-    family = FAMILY_OF_TASK.get(task)
-    if family is None:
-        raise ModelError(f"There is no student for {task!r} items; use one of: {', '.join(FAMILY_OF_TASK)}.")
-    if name not in ("auto", family):
-        raise ModelError(f"The student {name!r} does not read {task} items; use 'auto' or {family!r}.")
-    return family
+    families = FAMILIES_OF_TASK.get(task)
+    if families is None:
+        raise ModelError(f"There is no student for {task!r} items; use one of: {', '.join(FAMILIES_OF_TASK)}.")
+    if name not in ("auto", *families):
+        known = ", ".join(map(repr, families))
+        raise ModelError(f"The student {name!r} does not read {task} items; use 'auto' or one of: {known}.")
+    return families[0] if name == "auto" else name
 
 
 def network_class(family: str) -> type[Network]:
@@ -31,8 +33,10 @@ def network_class(family: str) -> type[Network]:
     from models.students.convnet import ConvNetwork
     from models.students.hashed import HashedNetwork
     from models.students.mlp import MlpNetwork
+    from models.students.static import StaticNetwork
 
-    classes: dict[str, type[Network]] = {c.family: c for c in (HashedNetwork, ConvNetwork, MlpNetwork)}
+    kinds = (StaticNetwork, HashedNetwork, ConvNetwork, MlpNetwork)
+    classes: dict[str, type[Network]] = {kind.family: kind for kind in kinds}
     if family not in classes:
         raise ModelError(f"There is no student family {family!r}; use one of: {', '.join(classes)}.")
     return classes[family]

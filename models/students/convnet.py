@@ -16,7 +16,7 @@ from torch import nn
 from models.decoded import DecodedImages
 from models.errors import BadInput
 from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem, Task, unseeded
-from predictor.runtime import normalise, open_image
+from predictor.images import normalise, open_image
 
 _SIZES = (8, 48)  # smallest and largest side that the net sees
 _LOOKED_AT = 256  # images of the pool that decide size, colour, mean and spread

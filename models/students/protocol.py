@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 RawItem = str | bytes | NDArray[np.float32]
 """A text, an encoded image, or a feature vector (d,)."""
@@ -48,6 +48,9 @@ class Network(torch.nn.Module):
     def create(cls, items: Sequence[RawItem], n_classes: int, generator: torch.Generator) -> Network:
         """A fresh network that is to read ``items``, its shape decided from them."""
         raise NotImplementedError
+
+    def begin_from(self, items: Sequence[RawItem], features: ArrayLike) -> None:
+        """Before a cold start: take what the teacher's features (n, d) of these items say; by default nothing."""
 
     @classmethod
     def restore(cls, arrays: Arrays) -> Network:

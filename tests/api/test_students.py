@@ -129,6 +129,8 @@ def bundles(owner: httpx.Client, service: Service, at: str) -> None:
     assert owner.post(f"{at}/students/2/exports", json={"format": "openvino"}).status_code == 501
     assert owner.post(f"{at}/students/2/exports", json={"format": "exe"}).status_code == 422
     assert owner.post(f"{at}/students/9/exports", json={"format": "onnx"}).status_code == 404
+    for aim in ({"format": "onnx", "share": 0.1}, {"format": "cascade", "share": 0.1, "accuracy": 0.9}):
+        assert owner.post(f"{at}/students/2/exports", json=aim).status_code == 422
     service.storage.delete(f"{at.removeprefix('/')}/exports")
     assert owner.get(str(owner.base_url.join(job["result"]["download_url"]))).status_code == 404
 

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "pydantic", "sqlalchemy", "fastapi", "httpx", "torch", "sklearn", "celery", "streamlit", "rich")
 COMMANDS = (
-    *("serve", "label", "demo", "simulate", "import", "export-labels", "export-student"),
-    *("user", "token", "worker", "migrate", "doctor", "bench"),
+    *("serve", "label", "demo", "simulate", "compress", "import", "export-labels", "export-student"),
+    *("user", "token", "worker", "migrate", "doctor", "profile", "bench"),
 )
 
 
@@ -73,6 +73,8 @@ def test_the_help_loads_nothing_heavy():
         ["export-labels", "1", "--json", "--token", "x"],
         ["import", "1", "pyproject.toml", "--mapping", "{", "--token", "x"],
         ["label", "pyproject.toml", "--labels", "a,a"],
+        ["compress", "--steps", "magic"],
+        ["export-student", "1", "--out", "x.zip", "--share", "0.1", "--token", "x"],
     ],
 )
 def test_wrong_usage_ends_with_2(winnow, arguments):

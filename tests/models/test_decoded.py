@@ -10,7 +10,7 @@ from models import decoded
 from models.decoded import DecodedImages
 from models.students import convnet
 from models.students.convnet import ConvNetwork
-from predictor.runtime import decode_image
+from predictor.images import decode_image
 from tests.models.small_students import images
 from tests.models.test_students import generator
 

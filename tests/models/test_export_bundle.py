@@ -8,7 +8,6 @@ import sys
 import time
 import zipfile
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from models.errors import CorruptModel, ModelError
 from models.export.bundle import export_bundle, write_serving_folder
 from models.export.card import CardFacts, Latency
 from predictor import load
-from predictor import runtime as predictor_runtime
+from predictor.source import predict_source
 from tests.models.small_students import image_student, images, text_student, texts, vector_student, vectors
 
 LATENCY = Latency(0.05, 50_000.0, "a test")
@@ -108,8 +107,7 @@ def encoded(item):
 
 def test_predict_py_is_the_predictor_s_own_source_and_stands_alone(tmp_path):
     folder = unpack(export(tmp_path), tmp_path / "unpacked")
-    source = Path(predictor_runtime.__file__).read_bytes()
-    assert (folder / "predict.py").read_bytes() == source
+    assert (folder / "predict.py").read_bytes() == predict_source()
     code = "import sys; sys.path.insert(0, '.'); import predict; print(sorted(m for m in sys.modules if '.' not in m))"
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     loaded = set(eval(done.stdout))

@@ -10,11 +10,17 @@ import numpy as np
 
 from models.export.bundle import write_serving_folder
 from models.students.student import Student
-from predictor.runtime import hash_texts
+from predictor.words import hash_texts
 
 
 def text_bundle(folder: Path, classes: Sequence[str] = ("cat", "dog")) -> Path:
     """Each class's own name speaks for it with weight 4; the bias leans a little to the first."""
+    write_serving_folder(word_student(classes), folder)
+    return folder
+
+
+def word_student(classes: Sequence[str]) -> Student:
+    """The student of `text_bundle`."""
     rows, n = 4096, len(classes)
     table = np.zeros((rows, max(n, 2)), np.float32)
     for index, name in enumerate(classes):
@@ -23,12 +29,17 @@ def text_bundle(folder: Path, classes: Sequence[str] = ("cat", "dog")) -> Path:
     bias[0] = 0.5
     head = np.eye(n, max(n, 2), dtype=np.float32)
     arrays = {"table": table, "head.weight": head, "head.bias": bias, "scale": np.ones(1, np.float32)}
-    write_serving_folder(Student.from_arrays("hashed", arrays, classes), folder)
-    return folder
+    return Student.from_arrays("hashed", arrays, classes)
 
 
 def vector_bundle(folder: Path) -> Path:
     """Two features: the larger of x and y wins."""
+    write_serving_folder(vector_student(), folder)
+    return folder
+
+
+def vector_student() -> Student:
+    """The student of `vector_bundle`."""
     arrays = {
         "center": np.zeros(2, np.float32),
         "spread": np.ones(2, np.float32),
@@ -38,8 +49,7 @@ def vector_bundle(folder: Path) -> Path:
         "head.weight": np.eye(2, dtype=np.float32),
         "head.bias": np.zeros(2, np.float32),
     }
-    write_serving_folder(Student.from_arrays("mlp", arrays, ["x", "y"]), folder)
-    return folder
+    return Student.from_arrays("mlp", arrays, ["x", "y"])
 
 
 def png(level: int, *, size: int = 8, mode: str = "L") -> bytes:

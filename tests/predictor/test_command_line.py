@@ -7,7 +7,7 @@ import json
 import pytest
 
 from predictor import load
-from predictor.runtime import main
+from predictor.command_line import main
 from tests.predictor.bundles import image_bundle, png, text_bundle, vector_bundle
 
 

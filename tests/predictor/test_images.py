@@ -9,7 +9,7 @@ from PIL import Image
 from models import images
 from models.images import ImageShape
 from models.students.convnet import ConvNetwork
-from predictor.runtime import decode_image, open_image
+from predictor.images import decode_image, open_image
 from tests.models.test_students import generator
 
 

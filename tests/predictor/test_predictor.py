@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from predictor import BundleError, ItemError, load, runtime
+from predictor import BundleError, ItemError, load, readers, runtime, words
 from tests.predictor.bundles import image_bundle, png, text_bundle, vector_bundle
 
 
@@ -48,7 +48,7 @@ def test_nothing_in_nothing_out(tmp_path):
 
 def test_the_order_of_items_is_kept_over_lengths_batches_and_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "_CHUNK", 100)
-    monkeypatch.setattr(runtime, "_CELLS", 64)
+    monkeypatch.setattr(readers, "_CELLS", 64)
     predictor = load(text_bundle(tmp_path))
     rng = np.random.default_rng(0)
     texts = [" ".join(["dog" if i % 3 else "cat"] * int(rng.integers(1, 30))) for i in range(333)]
@@ -160,10 +160,10 @@ def test_a_bundle_that_does_not_say_how_to_prepare_items_is_refused(make, missin
 
 
 def test_the_memory_of_words_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime, "_CACHED_WORDS", 50)
+    monkeypatch.setattr(words, "_CACHED_WORDS", 50)
     predictor = load(text_bundle(tmp_path))
     predictor.predict([f"word{i}" for i in range(500)])
-    assert len(runtime._HASHES) <= 50
+    assert len(words._HASHES) <= 50
     assert predictor.predict(["dog"])[0]["label"] == "dog"
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.runtime import hash_text, hash_texts, pad, words
+from predictor.words import fold, hash_text, hash_texts, pad, word_forms, words
 
 
 def decoded(text: str) -> list[str]:
@@ -99,3 +99,25 @@ def test_padding_fills_up_with_row_zero():
     ids, counts = np.array([5, 6, 7], np.int64), np.array([2, 0, 1], np.int64)
     assert pad(ids, np.cumsum(counts) - counts, counts).tolist() == [[5, 6], [0, 0], [7, 0]]
     assert pad(ids[:0], np.zeros(1, np.int64), np.zeros(1, np.int64)).tolist() == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "forms"),
+    [
+        ("Don't PANIC", ["don", "t", "panic"]),
+        ("STRAßE Köln", ["straße", "köln"]),
+        ("ÜBER", ["Über"]),
+        ("İSTANBUL", ["İstanbul"]),
+        ("我爱Beijing", ["我", "爱", "beijing"]),
+        ("①② x①", ["①", "②", "x", "①"]),
+        ("snake_case e\u0301", ["snake", "case", "e\u0301"]),
+    ],
+)
+def test_forms_are_words_as_they_stand_but_for_small_latin_letters(text, forms):
+    assert word_forms(text) == forms
+
+
+@given(st.text())
+def test_forms_fold_to_the_words_that_are_hashed_where_nothing_is_composed(text):
+    plain = fold(text)
+    assert [form.encode("utf-8", "surrogatepass") for form in word_forms(plain)] == words(plain) or not plain.isascii()

@@ -100,3 +100,29 @@ def test_encoders_and_students_belong_to_a_task(task: str, encoder: str, student
 def test_what_is_given_is_laid_over_what_was() -> None:
     before = validate_settings({"overlap": 2, "lease_seconds": 60}, "text")
     assert validate_settings({"overlap": 3}, "text", before) == {**before, "overlap": 3}
+
+
+PROFILE = {"machine": "Small CPU", "cores": 4, "families": {"static": {"p50_ms": 0.2, "p95_ms": 0.3}}}
+
+
+def test_a_device_is_what_a_profile_says_of_it() -> None:
+    kept = validate_settings({"device": PROFILE}, "text")["device"]
+    assert kept == {"machine": "Small CPU", "families": {"static": {"p50_ms": 0.2}}}
+    assert validate_settings({"device": None}, "text", {"device": kept})["device"] is None
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "laptop",
+        {},
+        {"families": {}},
+        {"families": {"static": {}}},
+        {"families": {"static": {"p50_ms": 0}}},
+        {"families": {"static": {"p50_ms": "fast"}}},
+        {"families": {str(n): {"p50_ms": 1} for n in range(21)}},
+    ],
+)
+def test_what_is_no_profile_is_refused(device: object) -> None:
+    with pytest.raises(Invalid, match="winnow profile --json"):
+        validate_settings({"device": device}, "text")

@@ -473,8 +473,41 @@ def test_texts_are_distilled_into_a_student_that_reads_texts() -> None:
     data = make_data(task="text", raw=lambda rows: [texts[row] for row in rows])
     result = run(data)
     assert result.student is not None
-    assert result.student.family == "hashed"
+    assert result.student.family == "static"
     assert result.metrics["accuracy"]["value"] > 0.8
+    choice = result.metrics["student_choice"]
+    assert [row["family"] for row in choice["candidates"]] == ["static", "hashed"]
+    assert choice["family"] == "static"
+    assert result.carry["family_labels"] == result.metrics["labels"]
+
+
+def test_families_are_compared_again_when_labels_have_doubled_and_a_budget_decides() -> None:
+    words = (("river", "water", "boat"), ("engine", "wheel", "road"), ("cloud", "rain", "wind"))
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words[c], 4)) for c in Y]
+    data = make_data(task="text", raw=lambda rows: [texts[row] for row in rows])
+    first = run(data)
+    assert first.teacher is not None
+    assert first.student is not None
+    labels = first.metrics["labels"]
+
+    def after(labels_then: int, **recipe: Any) -> RoundResult:
+        assert first.teacher is not None
+        assert first.student is not None
+        carry = {**first.carry, "family_labels": labels_then, "cold_labels": 1}
+        previous = PreviousRound(
+            first.teacher.arrays(), first.student.arrays(), first.student.family, data.class_names, **carry
+        )
+        return run(data, previous, **recipe)
+
+    assert after(labels // 2 + 1).metrics["student_choice"] is None
+    again = after(labels // 2, student_mb=0.02)
+    assert again.student is not None
+    assert again.student.family == "static"
+    assert [row["within_budget"] for row in again.metrics["student_choice"]["candidates"]] == [True, False]
+    named = after(labels // 2, student="hashed")
+    assert named.student is not None
+    assert (named.student.family, named.metrics["student_choice"]) == ("hashed", None)
 
 
 def test_labels_of_several_people_are_settled_by_what_most_said_and_then_by_who_was_first() -> None:

@@ -15,6 +15,7 @@ from ui.views.progress import show_job
 from ui.views.rounds import percent
 
 _FORMATS = {"onnx-int8": "ONNX, 8 bit — small and fast", "onnx": "ONNX, full precision"}
+_TEXT_FORMATS = {**_FORMATS, "cascade": "Cascade — a small teacher is asked where the student is not sure"}
 
 
 def students(visitor: Visitor) -> None:
@@ -46,7 +47,8 @@ def _current(visitor: Visitor, project: Project, found: list[dict[str, Any]]) ->
         if project.role == "annotator":
             return
         choice, button = st.columns([3, 1], vertical_alignment="bottom")
-        kind = choice.selectbox("Format", list(_FORMATS), format_func=_FORMATS.__getitem__)
+        formats = _TEXT_FORMATS if project.task == "text" else _FORMATS
+        kind = choice.selectbox("Format", list(formats), format_func=formats.__getitem__)
         if button.button("Make the bundle", type="primary", width="stretch"):
             job = visitor.client.export_student(project.id, current["version"], format=kind)
             st.session_state[_key(project)] = (job.id, f"v{current['version']} {kind}")

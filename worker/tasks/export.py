@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy import select
 
 from models.artifacts import load_description
-from models.export.bundle import export_bundle
+from models.export.bundle import BundleReport, export_bundle
 from models.export.card import CardFacts
 from models.students.protocol import RawItem
 from winnow import attempt_files, exports, ledger, pool, registry
@@ -23,6 +25,7 @@ from worker.base import Runtime
 CALIBRATION_ITEMS = 500
 PARITY_ITEMS = 5_000
 MEASURED_ITEMS = 5_000
+CASCADE = "cascade"
 
 
 def run(runtime: Runtime, context: JobContext) -> None:
@@ -39,15 +42,18 @@ def run(runtime: Runtime, context: JobContext) -> None:
     path = exports.path_of(project.id, context.job_id, context.attempt)
     trained = attempt_files.local_folder(runtime.storage, registry.training_path(student))
     with trained as folder, scratch_folder(runtime.settings) as scratch:
-        report = export_bundle(
-            folder,
-            context.payload["format"],
-            calibration=items[:CALIBRATION_ITEMS],
-            parity_items=items,
-            card=_facts(runtime, project, student),
-            out=scratch / "bundle.zip",
-            measured=_measured(runtime, project, list(load_description(folder)["class_names"])),
-        )
+        names = list(load_description(folder)["class_names"])
+        arguments: dict[str, Any] = {
+            "calibration": items[:CALIBRATION_ITEMS],
+            "parity_items": items,
+            "card": _facts(runtime, project, student),
+            "out": scratch / "bundle.zip",
+            "measured": _measured(runtime, project, names),
+        }
+        if context.payload["format"] == CASCADE:
+            report, cascade = _cascade(runtime, context, project, folder, names, rng, arguments)
+        else:
+            report, cascade = export_bundle(folder, context.payload["format"], **arguments), {}
         if context.should_stop():  # a round need not wait any more: only the upload is left
             raise Interrupted("stopped")
         runtime.storage.put_file(report.path, path)
@@ -61,9 +67,33 @@ def run(runtime: Runtime, context: JobContext) -> None:
         "parity": dict(report.parity),
         "layers": dict(report.layers),
         "latency": {"p50_ms": report.latency.p50_ms, "items_per_second": report.latency.items_per_second},
+        **cascade,
     }
     with runtime.database.write() as session:
         context.finish(session, result)
+
+
+def _cascade(
+    runtime: Runtime,
+    context: JobContext,
+    project: Project,
+    folder: Path,
+    names: list[str],
+    rng: np.random.Generator,
+    arguments: dict[str, Any],
+) -> tuple[BundleReport, dict[str, Any]]:
+    """The bundle of student and teacher, and what the job's result says of the cascade."""
+    from models.export.cascade_bundle import export_cascade
+    from worker.cascade import cascade_parts
+
+    context.progress(0.3, "teaching the teacher's head on the small encoder")
+    parts = cascade_parts(runtime, project, folder, names, rng)
+    context.progress(0.7, "choosing what the student passes on")
+    facts: CardFacts = arguments["card"]
+    arguments["card"] = replace(facts, limits=(*facts.limits, *parts.limits))
+    asked: dict[str, Any] = {name: context.payload.get(name) for name in ("accuracy", "share")}
+    report, threshold = export_cascade(folder, parts.teacher, fresh=parts.fresh, **arguments, **asked)
+    return report, {"cascade": threshold.to_dict()}
 
 
 def _random_items(runtime: Runtime, project: Project, count: int, rng: np.random.Generator) -> list[RawItem]:
