@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,131 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.distillation_arms import ARMS, Ground
 from bench.distillation_report import as_page
 from bench.real_features import RealSet, keep_features
 from bench.texts import labelled_texts
 
 LABELS = {"agnews": 400, "banking77": 1_498}
-Probabilities = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What all arms of a set and a seed share.
-
-    Attributes:
-        texts: Of the pool, (n,).
-        labeled: Rows with labels, (l,).
-        y: Classes of the pool, (n,); the arms see those of ``labeled`` only.
-        soft: The teacher's probabilities over the pool, (n, C).
-        lexical: Those of a second teacher, on hashed n-grams.
-        weights: What each counts by `fit_teacher_weights` on halves that it was not trained on, (2,).
-        near: The ten nearest rows of each by MiniLM's features, (n, 10).
-        class_names: C names.
-        seed: Of labels and student.
-    """
-
-    texts: list[str]
-    labeled: NDArray[np.int64]
-    y: NDArray[np.int64]
-    soft: Probabilities
-    lexical: Probabilities
-    weights: NDArray[np.float64]
-    near: NDArray[np.int64]
-    class_names: tuple[str, ...]
-    seed: int
-
-    def train(self, soft: Probabilities | None = None, *, rows: NDArray[np.int64] | None = None, **options: Any) -> Any:
-        """A student on ``soft`` (the teacher's where None) of ``rows`` (all where None), and on the labels."""
-        from models.distill import distil
-
-        P = self.soft if soft is None else soft
-        chosen = np.arange(len(self.texts)) if rows is None else rows
-        return distil(
-            "hashed",
-            [self.texts[row] for row in chosen],
-            P[chosen],
-            [self.texts[row] for row in self.labeled],
-            self.y[self.labeled],
-            class_names=self.class_names,
-            rng=np.random.default_rng(self.seed),
-            **options,
-        ).student
-
-
-def _generations(ground: Ground, n: int, teacher_share: float) -> Any:
-    from models.transfer import Stage, distil_chain
-
-    items = [ground.texts[row] for row in ground.labeled]
-    made = distil_chain(
-        [Stage("hashed", teacher_share)] * n,
-        ground.texts,
-        ground.soft,
-        items,
-        ground.y[ground.labeled],
-        class_names=ground.class_names,
-        rng=np.random.default_rng(ground.seed),
-    )
-    return made[-1].student
-
-
-def _mixed(ground: Ground, weights: Any = None) -> Any:
-    from models.transfer import mix_teachers
-
-    return ground.train(mix_teachers([ground.soft, ground.lexical], weights))
-
-
-def _spread(ground: Ground, share: float) -> Any:
-    from models.transfer import propagate
-
-    return ground.train(propagate(ground.soft, ground.near, share))
-
-
-def _hardened(ground: Ground) -> Any:
-    return ground.train(np.eye(ground.soft.shape[1])[ground.soft.argmax(1)], temperature=1.0)
-
-
-def _labels_only(ground: Ground) -> Any:
-    from models.distill import distil
-
-    items, y = [ground.texts[row] for row in ground.labeled], ground.y[ground.labeled]
-    none = np.zeros((0, len(ground.class_names)))
-    rng = np.random.default_rng(ground.seed)
-    return distil("hashed", [], none, items, y, class_names=ground.class_names, rng=rng).student
-
-
-def _calibrated(ground: Ground, n: int) -> Any:
-    """A student whose sureness ``n`` of the labels say, which it then learns nothing from."""
-    apart = np.sort(np.random.default_rng(ground.seed).permutation(ground.labeled)[:n])
-    learned = replace(ground, labeled=np.setdiff1d(ground.labeled, apart))
-    rows = np.setdiff1d(np.arange(len(ground.texts)), apart)
-    return learned.train(rows=rows, calibration=([ground.texts[row] for row in apart], ground.y[apart]))
-
-
-ARMS: Mapping[str, Callable[[Ground], Any]] = {
-    "as it is": lambda g: g.train(),
-    "calibrated on 25 labels": lambda g: _calibrated(g, 25),
-    "calibrated on 50 labels": lambda g: _calibrated(g, 50),
-    "calibrated on 100 labels": lambda g: _calibrated(g, 100),
-    "labels only": _labels_only,
-    "temperature 0.33": lambda g: g.train(temperature=0.33),
-    "temperature 1": lambda g: g.train(temperature=1.0),
-    "temperature 2": lambda g: g.train(temperature=2.0),
-    "hard labels (self-training)": _hardened,
-    "labels count 0": lambda g: g.train(label_weight=0.0),
-    "labels count 8": lambda g: g.train(label_weight=8.0),
-    "half the epochs": lambda g: g.train(epochs=4),
-    "easy to hard": lambda g: g.train(curriculum="easy_to_hard"),
-    "hard first": lambda g: g.train(curriculum="hard_first"),
-    "self-paced": lambda g: g.train(curriculum="self_paced"),
-    "half the texts mixed": lambda g: g.train(mixed_share=0.5),
-    "two teachers, evenly": _mixed,
-    "two teachers, weighted": lambda g: _mixed(g, g.weights),
-    "labels spread to neighbours, 0.25": lambda g: _spread(g, 0.25),
-    "labels spread to neighbours, 0.5": lambda g: _spread(g, 0.5),
-    "second generation": lambda g: _generations(g, 2, 0.5),
-    "third generation": lambda g: _generations(g, 3, 0.5),
-}
 
 
 @cache
@@ -163,7 +42,7 @@ def _ground(name: str, seed: int, kept: Path, out: Path) -> Ground:
     with np.load(file, allow_pickle=False) as arrays:
         found = {key: arrays[key] for key in ("labeled", "soft", "lexical", "weights")}
     near = _near(name, kept, out)
-    return Ground(texts, y=data.y, near=near, class_names=class_names, seed=seed, **found)
+    return Ground(texts, y=data.y, near=near, features=data.X, class_names=class_names, seed=seed, **found)
 
 
 def _near(name: str, kept: Path, out: Path) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.texts import labelled_texts
+from bench.texts import labelled_texts, recombined
 
 if TYPE_CHECKING:
     from worker.round_data import RoundData
@@ -44,11 +44,14 @@ class TextPool:
         )
 
 
-def make_pool(rows: int, *, encoder: str) -> TextPool:
-    """``rows`` texts (fewer where the set has fewer), encoded."""
+def make_pool(rows: int, *, encoder: str, name: str = "agnews", grown: bool = False) -> TextPool:
+    """``rows`` texts of a set, encoded: fewer where it has fewer, or where ``grown`` made up of their halves."""
     from models.encoders import make_encoder
 
-    texts, labels, source = labelled_texts(rows)
+    texts, labels, source = labelled_texts(rows, name)
+    if grown and len(texts) < rows:
+        source = f"{source}, {len(texts)} as they are and the rest of the halves of two"
+        texts, labels = recombined(texts, labels, rows)
     class_names = tuple(sorted(set(labels)))
     with tempfile.TemporaryDirectory() as cache:
         made = make_encoder(encoder, "text", cache=Path(cache))

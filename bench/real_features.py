@@ -18,7 +18,7 @@ from bench.texts import labelled_texts
 from worker.class_names import name_words
 
 SETS = ("agnews", "banking77", "mnist10k")
-_MNIST_POOL = 8_000
+MNIST_POOL = 8_000
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,24 @@ def _texts(name: str, encoder: str = "minilm") -> RealSet:
     return _indexed(X[: len(texts)], np.array(labels), X[len(texts) :], np.array(test_labels))
 
 
-def _digits(folder: Path) -> RealSet:
+def digit_files(folder: Path) -> tuple[list[bytes], NDArray[np.int64]]:
+    """The digits of mnist10k as PNG files, the pool's first, and their classes; (10,000,)."""
     from PIL import Image
 
     pixels = np.frombuffer(gzip.decompress((folder / "mnist10k-images.gz").read_bytes()), np.uint8, offset=16)
-    y = np.frombuffer(gzip.decompress((folder / "mnist10k-labels.gz").read_bytes()), np.uint8, offset=8).astype(int)
+    y = np.frombuffer(gzip.decompress((folder / "mnist10k-labels.gz").read_bytes()), np.uint8, offset=8)
     files = []
     for image in pixels.reshape(-1, 28, 28):
         file = io.BytesIO()
         Image.fromarray(image).save(file, "PNG")
         files.append(file.getvalue())
-    X = _encode("patches", "image", files, _MNIST_POOL)
-    return _indexed(X[:_MNIST_POOL], y[:_MNIST_POOL], X[_MNIST_POOL:], y[_MNIST_POOL:])
+    return files, y.astype(np.int64)
+
+
+def _digits(folder: Path) -> RealSet:
+    files, y = digit_files(folder)
+    X = _encode("patches", "image", files, MNIST_POOL)
+    return _indexed(X[:MNIST_POOL], y[:MNIST_POOL], X[MNIST_POOL:], y[MNIST_POOL:])
 
 
 def _encode(

@@ -28,6 +28,24 @@ def labelled_texts(n: int, name: str = "agnews", part: str = "train") -> tuple[l
     return *made_up, "made-up sentences (WINNOW_BENCH_DATA names no folder with real ones)"
 
 
+def recombined(texts: list[str], labels: list[str], n: int) -> tuple[list[str], list[str]]:
+    """``n`` texts: those that there are, then ones made of the halves of two of a class, so that pools grow realistic.
+
+    Words, lengths and classes are those of real texts; only their sense suffers, which no timing minds.
+    """
+    rng = np.random.default_rng(0)
+    made, classes = list(texts[:n]), list(labels[:n])
+    of_class: dict[str, list[list[str]]] = {}
+    for text, label in zip(texts, labels, strict=True):
+        of_class.setdefault(label, []).append(text.split())
+    while len(made) < n:
+        label = labels[int(rng.integers(len(labels)))]
+        first, second = (of_class[label][int(k)] for k in rng.integers(len(of_class[label]), size=2))
+        made.append(" ".join([*first[: len(first) // 2 + 1], *second[len(second) // 2 :]]))
+        classes.append(label)
+    return made, classes
+
+
 def sample_texts(n: int) -> tuple[list[str], str]:
     """Up to ``n`` texts and what they are."""
     texts, _, source = labelled_texts(n)

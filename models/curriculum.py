@@ -34,7 +34,7 @@ def entropies(target: FloatArray) -> FloatArray:
     >>> entropies(np.float32([[1, 0], [0.5, 0.5]])).round(3).tolist()
     [0.0, 0.6930000185966492]
     """
-    hardness: FloatArray = -(target * np.log(np.maximum(target, 1e-12))).sum(axis=1)
+    hardness: FloatArray = (target * -np.log(np.maximum(target, 1e-12))).sum(axis=1)
     return hardness
 
 

@@ -306,7 +306,8 @@ class _Fit:
         would say little. Returns how many labels there were, too.
         """
         rows = self.aside[self.aside < len(soft)]
-        items, y = calibration if calibration is not None else ([], [])
+        none: tuple[Sequence[RawItem], ArrayLike] = ([], [])
+        items, y = calibration if calibration is not None else none
         if not len(rows) and not len(items):
             return self.network.scale, 0
         logits, target = [self._logits(rows)], [soft[rows]]

@@ -143,7 +143,7 @@ def calibration_bins(y: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> 
     Raises:
         BadInput: Shapes do not fit, a class is out of range, or there is no bin.
 
-    >>> found = calibration_bins([0, 0, 1, 1], [[.6, .4], [.6, .4], [.1, .9], [.1, .9]], bins=2)
+    >>> found = calibration_bins([0, 1, 1, 1], [[.6, .4], [.6, .4], [.1, .9], [.1, .9]], bins=2)
     >>> found.confidence.tolist(), found.accuracy.tolist(), found.rows.tolist()
     ([0.6, 0.9], [0.5, 1.0], [2, 2])
     """
@@ -173,7 +173,7 @@ def expected_calibration_error(y: ArrayLike, probabilities: ArrayLike, bins: int
     Raises:
         BadInput: As there.
 
-    >>> round(expected_calibration_error([0, 0, 1, 1], [[.6, .4], [.6, .4], [.1, .9], [.1, .9]], bins=2), 4)
+    >>> round(expected_calibration_error([0, 1, 1, 1], [[.6, .4], [.6, .4], [.1, .9], [.1, .9]], bins=2), 4)
     0.1
     """
     found = calibration_bins(y, probabilities, bins)

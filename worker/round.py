@@ -127,6 +127,7 @@ class _Round:
         self._previous = previous
         self._checkpoints = checkpoints
         self._timings: dict[str, float] = {}
+        self._cpu: dict[str, float] = {}
         self._flops = 0.0
         self._lesson: Callable[[], Lesson] | None = None
 
@@ -167,6 +168,7 @@ class _Round:
             probabilities=ranking.probabilities,
             report=trained.report if trained else None,
             lesson=self._lesson,
+            cpu=self._cpu,
         )
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -389,11 +391,12 @@ class _Round:
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started, spent = time.perf_counter(), time.process_time()
         try:
             yield
         finally:
             self._timings[step] = self._timings.get(step, 0.0) + time.perf_counter() - started
+            self._cpu[step] = self._cpu.get(step, 0.0) + time.process_time() - spent
 
 
 def _by_chance(teacher: LogisticTeacher | None) -> bool:

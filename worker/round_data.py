@@ -154,6 +154,7 @@ class RoundResult:
         probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.
         report: JSON: see `models.reports.build_report`; None without a student.
         lesson: Gives what the student can be trained from again, in rows of this round; None without a student.
+        cpu: CPU seconds of each step of a trained round, those of all its threads.
     """
 
     state: str
@@ -173,3 +174,4 @@ class RoundResult:
     probabilities: FloatArray | None = None
     report: dict[str, Any] | None = None
     lesson: Callable[[], Lesson] | None = None
+    cpu: dict[str, float] = field(default_factory=dict)

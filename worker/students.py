@@ -27,9 +27,9 @@ _PARTED = 0.02
 """A warm student that agrees with its teacher by this much less than the last cold one did is trained afresh."""
 _REGROWTH = 1.3
 """When labels have grown by this since the last cold start the teacher is another one: a short warm one lags behind."""
-_LEAST_EXPLORED, _MOST_CALIBRATION = 30, 100
+_LEAST_EXPLORED, _MOST_CALIBRATION = 30, 200
 """From so many explored labels on half of them, but no more than so many, say how sure the student may be, and teach it
-nothing: on real sets that cost no accuracy and halved the error of its probabilities (docs/distillation.md)."""
+nothing: on real sets that cost little accuracy and halved the error of its probabilities (docs/distillation.md)."""
 _LEAST_APART = 500  # in a smaller pool the rows of the comparison are learned from too
 
 

@@ -90,12 +90,13 @@ def student(
 def round(
     rows: Annotated[int, typer.Option(min=100, help="Items in the pool.")] = 10_000,
     labels: Annotated[int, typer.Option(min=20, help="Labels so far.")] = 400,
+    texts: Annotated[str, typer.Option(help="The real set: agnews or banking77.")] = "agnews",
     json: Json = False,
 ) -> None:
-    """Seconds of a first round and of a warm one."""
+    """Seconds, and CPU seconds, of a first round and of a warm one, step by step; of storing and of exporting it."""
     from bench.round import measure
 
-    _report(measure(rows, labels), json)
+    _report(measure(rows, labels, texts), json)
 
 
 def encode(

@@ -1,8 +1,8 @@
 """Mean of table rows, and the optimiser of such a table: what the texts' students spend nearly all of their time in.
 
 torch's own pair (``EmbeddingBag`` with sparse gradients, ``SparseAdam``) sorts and masks the touched rows several times
-a step. Here they are found once, without sorting; one step of a hashed student costs a fraction of that
-(``winnow bench round``). Sums are made in the order of the ids on one thread: the same inputs give the same bits.
+a step. Here they are found once, without sorting. Sums are made in the order of the ids on one thread: the same inputs
+give the same bits.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _touched(gradient: torch.Tensor) -> tuple[IntArray, FloatArray]:
         raise ValueError("RowAdam takes sparse gradients; give dense parameters to torch.optim.Adam.")
     ids, slopes = gradient._indices()[0].numpy(), gradient._values().numpy()
     touched, place = first_seen(ids, gradient.shape[0])
-    if len(touched) == len(ids):  # torch forgets that they are: sorting them again would cost a fifth of the step
+    if len(touched) == len(ids):  # torch forgets that they are; coalescing would sort them again
         return ids, slopes
     once = np.ones(len(ids), slopes.dtype)
     summed: FloatArray = csc_array((once, place, np.arange(len(ids) + 1)), shape=(len(touched), len(ids))) @ slopes

@@ -1,6 +1,13 @@
+import doctest
+
 import numpy as np
 import pytest
 
+import models.curriculum
+import models.evaluate
+import models.losses
+import models.students.bag
+import models.transfer
 from models.errors import BadInput
 from models.evaluate import (
     accuracy,
@@ -13,6 +20,15 @@ from models.evaluate import (
     log_losses,
     macro_f1,
 )
+
+
+@pytest.mark.parametrize(
+    "module", [models.evaluate, models.curriculum, models.losses, models.students.bag, models.transfer]
+)
+def test_the_examples_in_the_docstrings_hold(module):
+    result = doctest.testmod(module, extraglobs={"np": np})
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def test_accuracy_is_the_share_of_equal_rows():
