@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,12 @@ def build_compact(
 
 def text_pieces(tokenizer: str, texts: Sequence[str], most: int = CHUNK_TOKENS) -> list[IntArray]:
     """The pieces of each text with ``[CLS]`` and ``[SEP]`` around them, at most ``most`` in all: its first chunk."""
-    first, last = special_piece(tokenizer, "[CLS]"), special_piece(tokenizer, "[SEP]")
-    found: list[Any] = Pieces(tokenizer.encode()).ids(texts)
+    reader, first, last = _reader(tokenizer)
+    found: list[Any] = reader.ids(texts)
     return [np.concatenate([[first], ids[: most - 2], [last]]).astype(np.int64) for ids in found]
+
+
+@lru_cache(maxsize=4)
+def _reader(tokenizer: str) -> tuple[Pieces, int, int]:
+    """Parsing a tokenizer takes longer than reading a text with it."""
+    return Pieces(tokenizer.encode()), special_piece(tokenizer, "[CLS]"), special_piece(tokenizer, "[SEP]")
