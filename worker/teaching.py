@@ -29,6 +29,7 @@ KEPT = "composite"
 """The array, beside the head's, that the next round finds the choice in: JSON as bytes."""
 REGISTERED = "sklearn:"
 _REGROWTH = 1.3
+_CHUNK_ROWS = 8_192
 _SEEDS = {"prototypes": 1, "lexical": 2}
 
 
@@ -251,7 +252,14 @@ def name_prototypes(data: RoundData) -> NamePrototypes | None:
 def zero_shot(data: RoundData, recipe: Recipe, rows: IntArray) -> FloatArray | None:
     """What the names of the classes alone say of rows, (len(rows), n_classes), where the recipe teaches by them."""
     names = name_prototypes(data) if recipe.teacher == "prototypes" and data.task == "text" else None
-    return None if names is None else names.zero_shot(list(data.views.values())[-1][rows])
+    if names is None:
+        return None
+    features = list(data.views.values())[-1]
+    out = np.empty((len(rows), data.n_classes), dtype=np.float32)
+    for start in range(0, len(rows), _CHUNK_ROWS):  # a memory-mapped pool is never copied whole
+        some = slice(start, start + _CHUNK_ROWS)
+        out[some] = names.zero_shot(features[rows[some]])
+    return out
 
 
 def _kept_in(arrays: Arrays | None) -> dict[str, Any] | None:
