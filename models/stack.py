@@ -29,7 +29,7 @@ LEAST_WEIGHT = 0.02
 LEAST_GAIN = 0.02
 """What is better by a smaller share of the log-loss does not pay for another model in each round."""
 _STEPS = 300
-_LOW, _HIGH = 0.2, 5.0
+_LOW, _HIGH = 0.5, 2.0  # a few dozen labels that are all right would make it as sure as can be
 
 Losses = NDArray[np.float64]
 
