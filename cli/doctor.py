@@ -37,7 +37,10 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything; nothing is changed but a file that is written and deleted again."""
-    return [_checked(name, check, settings) for name, check in (*_checks(), *_hub_encoders(settings))]
+    return [
+        _checked(name, check, settings)
+        for name, check in (*_checks(), *_hub_encoders(settings), *_classifiers(settings))
+    ]
 
 
 def _checked(name: str, check: Callable[[Settings], tuple[bool, str]], settings: Settings) -> Finding:
@@ -63,6 +66,24 @@ def _checks() -> Iterator[tuple[str, Callable[[Settings], tuple[bool, str]]]]:
 def _hub_encoders(settings: Settings) -> Iterator[tuple[str, Callable[[Settings], tuple[bool, str]]]]:
     for name in sorted(settings.hf_encoders):
         yield f"encoder hf:{name}", partial(_hub_encoder, name)
+
+
+def _classifiers(settings: Settings) -> Iterator[tuple[str, Callable[[Settings], tuple[bool, str]]]]:
+    for name in sorted(settings.classifiers):
+        yield f"classifier sklearn:{name}", partial(_classifier, name)
+
+
+def _classifier(name: str, settings: Settings) -> tuple[bool, str]:
+    """Whether it can be built; nothing is trained."""
+    from models.errors import UnusableClassifier
+    from worker.classifiers import make_build
+
+    entry = settings.classifiers[name]
+    try:
+        make_build(f"sklearn:{name}", entry.to_dict())
+    except UnusableClassifier as error:
+        return False, error.why
+    return True, entry.path
 
 
 def _hub_encoder(name: str, settings: Settings) -> tuple[bool, str]:

@@ -69,3 +69,12 @@ class ParityError(ModelError):
     def __init__(self, reason: str):
         super().__init__(f"The export would not predict what the student predicts: {reason}.")
         self.reason = reason
+
+
+class UnusableClassifier(ModelError):
+    """A registered classifier cannot be built, or not be trained on these labels; ``why`` says what is wrong."""
+
+    def __init__(self, name: str, why: str):
+        super().__init__(f"The classifier {name!r} cannot be used: {why}. Change its entry in WINNOW_CLASSIFIERS.")
+        self.name = name
+        self.why = why

@@ -15,8 +15,8 @@ N_BUCKETS = 1 << 18
 
 _HALF = N_BUCKETS // 2
 # Languages written without spaces: each of their signs is a word, so that pairs of words are pairs of signs.
-_SIGNS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
-_WORD = re.compile(rf"[{_SIGNS}]|[^\W{_SIGNS}]+")
+SIGNS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
+_WORD = re.compile(rf"[{SIGNS}]|[^\W{SIGNS}]+")
 _SPACE = re.compile(r"\s+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from winnow.errors import FieldError, Invalid
@@ -47,7 +47,11 @@ ENCODERS = {
     "image": ("auto", "patches"),
     "features": ("auto", "none"),
 }
-TEACHERS = ("auto", "logistic")
+TEACHERS = {
+    "text": ("auto", "logistic", "lexical", "prototypes", "stacked"),
+    "image": ("auto", "logistic"),
+    "features": ("auto", "logistic"),
+}
 STUDENTS = {
     "text": ("auto", "static", "hashed"),
     "image": ("auto", "convnet"),
@@ -85,14 +89,22 @@ def validate_settings(
     task: str,
     base: Mapping[str, Any] | None = None,
     hub: Mapping[str, HubEntry] | None = None,
+    teachers: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Complete settings: ``given`` over ``base`` (the defaults when not given); ``hub`` has the registered encoders.
+    """Complete settings: ``given`` over ``base`` (the defaults when not given).
+
+    ``hub`` has the registered encoders, ``teachers`` the names of registered teachers.
 
     Raises:
         Invalid: a name is not known or a value is out of its range; each is named in ``errors``.
     """
     complete = {**default_settings(), **(base or {})}
-    rules = {**_rules(task), "encoder": _encoder(task, hub or {}, complete["encoder"])}
+    rules = {
+        **_rules(task),
+        "encoder": _encoder(task, hub or {}, complete["encoder"]),
+        # What a project has stays, registered or not.
+        "teacher": _one_of((*TEACHERS[task], *teachers), complete["teacher"]),
+    }
     errors = []
     for name, value in given.items():
         if name not in rules:
@@ -119,7 +131,6 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
         "overlap": _whole(1, 100),
         "holdout": _holdout,
         "lease_seconds": _whole(1, 86_400),
-        "teacher": _one_of(TEACHERS),
         "student": _one_of(STUDENTS[task]),
         "budget": _budget,
         "device": _device,
@@ -169,9 +180,9 @@ def _auto_or(rule: Callable[[Any], int]) -> Callable[[Any], Any]:
     return either
 
 
-def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
+def _one_of(names: tuple[str, ...], present: str | None = None) -> Callable[[Any], str]:
     def rule(value: Any) -> str:
-        if not isinstance(value, str) or value not in names:
+        if not isinstance(value, str) or (value not in names and value != present):
             raise ValueError(f"must be one of {', '.join(names)}")
         return value
 

@@ -93,8 +93,11 @@ def create_project(
     guidelines: str = "",
     settings: Mapping[str, Any] | None = None,
     hub: Mapping[str, HubEntry] | None = None,
+    teachers: Sequence[str] = (),
 ) -> Project:
-    """Make a project with ``identity`` as its manager; ``hub`` has the encoders that the operator registered.
+    """Make a project with ``identity`` as its manager.
+
+    ``hub`` has the encoders that the operator registered, ``teachers`` the names of the registered teachers.
 
     Raises:
         Invalid: a field cannot be used; ``errors`` says which.
@@ -106,7 +109,7 @@ def create_project(
         task=task,
         labels=complete_classes(labels),
         guidelines=_checked_guidelines(guidelines),
-        settings=validate_settings(settings or {}, task, hub=hub),
+        settings=validate_settings(settings or {}, task, hub=hub, teachers=teachers),
         order_key=secrets.token_hex(32),
         created_by=identity.user_id,
     )
@@ -127,8 +130,9 @@ def update_project(
     settings: Mapping[str, Any] | None = None,
     archived: bool | None = None,
     hub: Mapping[str, HubEntry] | None = None,
+    teachers: Sequence[str] = (),
 ) -> Project:
-    """Change what is given of a project; ``settings`` are laid over the present ones. ``hub`` as in `create_project`.
+    """Change what is given of a project; ``settings`` are laid over the present ones. The rest as in `create_project`.
 
     Raises:
         Invalid: a field cannot be used.
@@ -145,7 +149,7 @@ def update_project(
         _check_no_class_in_use_goes(session, project, {c["name"] for c in classes})
         project.labels = list(classes)
     if settings is not None:
-        complete = validate_settings(settings, project.task, project.settings, hub)
+        complete = validate_settings(settings, project.task, project.settings, hub, teachers)
         _check_settings_can_change(session, project, complete)
         before, project.settings = project.settings, complete
         if complete["overlap"] != before["overlap"]:

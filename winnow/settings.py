@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from winnow.classifiers import ClassifierEntries
 from winnow.hub_encoders import HubEntries
 
 
@@ -42,6 +43,10 @@ class Settings(BaseSettings):
     hf_encoders: HubEntries = Field(default_factory=dict, description="Encoders hf:NAME that projects may use (JSON).")
     cascade_encoder: Path | None = Field(None, description="Folder of `winnow compress` whose encoder cascades take.")
     hf_download: bool = Field(False, description="Whether workers may fetch them from the Hugging Face hub.")
+
+    classifiers: ClassifierEntries = Field(
+        default_factory=dict, description="Classifiers sklearn:NAME that projects may use as teachers (JSON)."
+    )
 
     job_lease_seconds: float = Field(10.0, gt=0, description="A job whose heartbeat is older than this is taken over.")
     heartbeat_seconds: float = Field(2.0, gt=0, description="How often a running job says that it lives.")

@@ -104,6 +104,23 @@ def _unseen_explained(names: Sequence[str], share: Mapping[str, Any] | None) -> 
     return f" {said}: {much} (95 % interval {low} to {high}, from {drawn})."
 
 
+def teacher_in_words(metrics: Mapping[str, Any]) -> str:
+    """What gave a round's soft labels: ``the head``, a member's name, or an average with its shares."""
+    names = {"logistic": "the head", "lexical": "words and pieces of words", "prototypes": "the names of the classes"}
+    shares = {m["name"]: m["weight"] for m in metrics.get("teacher_members", ()) if m["weight"] > 0}
+    if metrics.get("teacher_kind") != "stacked":
+        kind = str(metrics.get("teacher_kind", "logistic"))
+        return names.get(kind, kind)
+    return "an average of " + " and ".join(f"{share:.0%} {names.get(name, name)}" for name, share in shares.items())
+
+
+def _taught_explained(metrics: Mapping[str, Any]) -> str:
+    """A sentence on who taught the student; empty where there is no word of it."""
+    if not metrics.get("teacher_why"):
+        return ""
+    return f" The student learns from {teacher_in_words(metrics)}: {metrics['teacher_why'].rstrip('.')}."
+
+
 def explained(metrics: Mapping[str, Any]) -> str:
     """Both choices in words for people, and which classes have no labels."""
     ranking = metrics["ranking"]
@@ -111,5 +128,6 @@ def explained(metrics: Mapping[str, Any]) -> str:
     why = ranking["why"] or "the settings say so"
     return (
         f"Next come {asked}: {why}. The teacher saw each item {_VIEWS[metrics['teacher_view']]}: {metrics['view_why']}."
+        f"{_taught_explained(metrics)}"
         f"{_unseen_explained(metrics.get('classes_never_seen', ()), metrics.get('unseen_share'))}"
     )

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import re
 
+_PHRASINGS = ("{}", "This is about {}.", "A text on the subject of {}.", "The topic is {}.")
+
+
+def name_phrases(name: str, description: str = "") -> list[str]:
+    """Several phrasings of a class's name, for a teacher that averages what an encoder makes of them.
+
+    >>> name_phrases("card_arrival")[1]
+    'This is about card arrival.'
+    """
+    words, behind = name_words(name), description.strip()
+    return [phrase.format(words) + (f" {behind}" if behind else "") for phrase in _PHRASINGS]
+
 
 def name_words(name: str, description: str = "") -> str:
     """A class's name as a text: words apart, its description behind it.

@@ -21,7 +21,7 @@ from winnow.jobs import JobContext
 from winnow.scratch import scratch_folder
 from winnow.settings import Settings
 from worker.base import Runtime
-from worker.class_names import name_words
+from worker.class_names import name_phrases, name_words
 
 log = structlog.get_logger(__name__)
 
@@ -151,8 +151,24 @@ def class_vectors(runtime: Runtime, project: Project, encoder: Encoder | tables.
     if project.task != "text":
         return None
     words = [name_words(entry["name"], entry.get("description") or "") for entry in project.labels]
+    return _encoded(runtime, encoder, "class_vectors", words)
+
+
+def class_phrases(runtime: Runtime, project: Project, encoder: Encoder | tables.Encoder) -> NDArray[np.float32] | None:
+    """Several phrasings of each of those names, (n_classes, phrasings, d); None where `class_vectors` gives None."""
+    if project.task != "text":
+        return None
+    phrases = [name_phrases(entry["name"], entry.get("description") or "") for entry in project.labels]
+    encoded = _encoded(runtime, encoder, "class_phrases", [phrase for some in phrases for phrase in some])
+    return None if encoded is None else encoded.reshape(len(phrases), -1, encoded.shape[1])
+
+
+def _encoded(
+    runtime: Runtime, encoder: Encoder | tables.Encoder, kind: str, words: list[str]
+) -> NDArray[np.float32] | None:
+    """These texts by the project's encoder, kept between jobs; None where it cannot be had any more."""
     key = hashlib.sha256("\0".join([encoder.digest, *words]).encode()).hexdigest()
-    kept: dict[str, NDArray[np.float32]] = runtime.kept.get("class_vectors", {})
+    kept: dict[str, NDArray[np.float32]] = runtime.kept.get(kind, {})
     if key not in kept:
         try:
             loaded = stored_encoder(runtime, encoder) if isinstance(encoder, tables.Encoder) else encoder
@@ -160,5 +176,5 @@ def class_vectors(runtime: Runtime, project: Project, encoder: Encoder | tables.
         except ModelError as error:
             log.warning("round.no_class_names", reason=str(error))
             return None
-        runtime.kept["class_vectors"] = kept
+        runtime.kept[kind] = kept
     return kept[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ class Recipe:
     Attributes:
         strategy: Name of a query strategy of the sampler.
         encoder: Name of the encoder that the features came from; written down, not used.
-        teacher: ``logistic``, or ``auto`` for the same.
+        teacher: What teaches the student: ``logistic`` (the head that ranks), ``lexical``, ``prototypes``, ``stacked``
+            (an average of all three), ``sklearn:NAME``, or ``auto`` for what cross-validation prefers.
+        classifier: What ``sklearn:NAME`` stands for: ``{"class", "params"}`` of the operator's registry.
         student: A family of students, ``auto`` for the task's, or ``none`` for no student at all.
         ranker: Whose probabilities rank: ``teacher`` or ``student``.
         seed: What the round's generator was seeded with; written down, not used.
@@ -32,6 +35,7 @@ class Recipe:
     strategy: str = "auto"
     encoder: str = "auto"
     teacher: str = "auto"
+    classifier: Mapping[str, Any] | None = None
     student: str = "auto"
     ranker: str = "teacher"
     seed: int = 0

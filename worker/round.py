@@ -6,9 +6,8 @@ no database and no file; whoever calls it hands in arrays and a place for checkp
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from sampler.strategies import get_strategy
 from sampler.threads import single_thread
 from sampler.unseen_share import unseen_share
 from worker.choices import explained, ranking_choice, unseen_choice, view_choice
+from worker.packing import packed, unpacked
 from worker.recipe import Recipe
 from worker.round_data import (
     Checkpoints,
@@ -32,7 +32,9 @@ from worker.round_data import (
     RoundData,
     RoundResult,
 )
+from worker.settling import settle_labels
 from worker.students import StudentStep, Trained
+from worker.teaching import Taught, TeachingStep, zero_shot
 
 if TYPE_CHECKING:
     from models.replay import Lesson
@@ -48,41 +50,9 @@ __all__ = [
     "settle_labels",
 ]
 
-_NOTES = "__notes__"
 _NO_CARRY = {"rounds_since_cold": 0, "cold_agreement": None, "cold_labels": 0, "family_labels": 0}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).
 _FIT_STEPS, _CHOICE_STEPS = 100, 5 * 6 * 40
-
-
-def settle_labels(
-    rows: IntArray, y: IntArray, exploration: NDArray[np.bool_], n_classes: int
-) -> tuple[IntArray, IntArray, NDArray[np.bool_]]:
-    """One label a row: what most people said, and what was said first where they are even.
-
-    Args:
-        rows: Shape ``(l,)``: labelled rows, a row once for each label, oldest first.
-        y: Shape ``(l,)``: class indices.
-        exploration: Shape ``(l,)``: whether the row was drawn uniformly.
-        n_classes: Number of classes.
-
-    Returns:
-        Unique rows in ascending order, their classes, and whether any of their labels came from exploration.
-
-    >>> settle_labels(np.array([7, 5, 5, 5]), np.array([1, 0, 2, 2]), np.array([True, False, False, False]), 3)
-    (array([5, 7]), array([2, 1]), array([False,  True]))
-    """
-    unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
-    explored = np.zeros(len(unique), dtype=bool)
-    np.logical_or.at(explored, inverse, exploration.astype(bool))
-    if len(unique) == len(rows):
-        return unique, y[first].astype(np.int64), explored
-    # Votes first, then how early a class was named: an earlier one adds a larger share of less than one vote.
-    votes = np.zeros((len(unique), n_classes))
-    np.add.at(votes, (inverse, y), 1.0)
-    for position in range(len(rows) - 1, -1, -1):
-        earliness = 0.5 * (1.0 - position / len(rows))
-        votes[inverse[position], y[position]] = np.floor(votes[inverse[position], y[position]]) + earliness
-    return unique, votes.argmax(axis=1).astype(np.int64), explored
 
 
 def run_round(
@@ -140,13 +110,14 @@ class _Round:
         with self._timed("teacher"):
             self._checkpoints.progress(0.05, f"training the teacher on {len(self._y)} labels")
             teacher = self._teacher()
+            taught = self._taught(teacher)
         trained: Trained | None = None
-        if self._recipe.student != "none":
+        if taught is not None and self._recipe.student != "none":
             self._checkpoints.progress(0.2, "distilling the student")
-            trained = self._student(teacher)
+            trained = self._student(teacher, taught)
         with self._timed("measure"):
             self._checkpoints.progress(0.7, "measuring")
-            metrics = self._metrics(teacher, trained)
+            metrics = self._metrics(teacher, taught, trained)
         with self._timed("rank"):
             self._checkpoints.progress(0.85, f"ranking {len(self._candidates)} items")
             ranking, labels, confidences = self._ranking(teacher, trained)
@@ -164,6 +135,7 @@ class _Round:
             flops=self._flops,
             carry=trained.carry if trained else dict(_NO_CARRY),
             teacher=teacher,
+            taught=taught,
             student=trained.student if trained else None,
             probabilities=ranking.probabilities,
             report=trained.report if trained else None,
@@ -194,8 +166,9 @@ class _Round:
         else:
             reason = f"only '{self._data.class_names[int(seen[0])]}' has labels yet: label items of another class too"
         with self._timed("rank"):
-            ranking = self._ranked(None, None)
-        k = len(ranking)
+            guesses = zero_shot(self._data, self._recipe, self._candidates)
+            ranking = self._ranked(guesses, None)
+            labels, confidences = self._guessed(guesses, ranking.rows)
         return RoundResult(
             state="no_data",
             reason=reason,
@@ -203,13 +176,14 @@ class _Round:
             rows=ranking.rows,
             scores=ranking.scores,
             reasons=ranking.reasons,
-            labels=np.full(k, -1, dtype=np.int64),
-            confidences=np.zeros(k),
+            labels=labels,
+            confidences=confidences,
             metrics={
                 "labels": len(self._y),
                 "accuracy": None,
                 "note": reason,
-                "ranking": self._ranking_choice(None),
+                "ranking": self._ranking_choice(None, has_model=guesses is not None),
+                "zero_shot": guesses is not None,
                 **self._unseen(),
             },
             timings={name: round(seconds, 4) for name, seconds in self._timings.items()},
@@ -242,34 +216,29 @@ class _Round:
         self._checkpoints.save("teacher", teacher.arrays())
         return teacher
 
-    def _student(self, teacher: LogisticTeacher) -> Trained:
-        step = StudentStep(
-            replace(
-                self._data,
-                candidate_rows=self._candidates,
-                labeled_rows=self._labeled,
-                y=self._y,
-                exploration=self._explored,
-            ),
-            self._recipe,
-            self._previous,
-            teacher,
-            lambda rows: self._teacher_probabilities(teacher, rows),
-        )
+    def _taught(self, teacher: LogisticTeacher) -> Taught | None:
+        """What gives the soft labels; None where nobody would learn from them."""
+        if self._recipe.student == "none" and self._recipe.teacher in ("auto", "logistic"):
+            return None
+        before = self._previous.teacher if self._previous else None
+        return TeachingStep(self._settled, self._recipe, before, teacher, self._seeds["teacher"]).run(self._checkpoints)
+
+    def _student(self, teacher: LogisticTeacher, taught: Taught) -> Trained:
+        step = StudentStep(self._settled, self._recipe, self._previous, teacher, taught.predict_proba)
         with self._timed("student"):
             student = None
             saved = self._checkpoints.load("student")
             if saved is not None:
-                student = step.restore(*_unpacked(saved))
+                student = step.restore(*unpacked(saved))
             else:
                 student = step.train(np.random.default_rng(self._seeds["student"]))
                 self._flops += student.flops
-                self._checkpoints.save("student", _packed(student.student.arrays(), student.notes()))
+                self._checkpoints.save("student", packed(student.student.arrays(), student.notes()))
         self._lesson = lambda: step.lesson(student, self._seeds["student"])
         with self._timed("promote"):
             return step.decide(student)
 
-    def _metrics(self, teacher: LogisticTeacher, trained: Trained | None) -> dict[str, Any]:
+    def _metrics(self, teacher: LogisticTeacher, taught: Taught | None, trained: Trained | None) -> dict[str, Any]:
         from worker.measure import measured
 
         data = self._data
@@ -284,13 +253,17 @@ class _Round:
             **view_choice(teacher.view, teacher.losses, teacher.chosen_at, tuple(data.views)),
             "chance_loss": None if teacher.chance is None else round(teacher.chance, 4),
             "ranking": self._ranking_choice(teacher),
+            **(taught.metrics if taught else {}),
             "teacher": None,
+            "composite": None,
             "student": None,
             "accuracy": None,
         }
         metrics["explanation"] = explained(metrics)
         on_holdout = self._teacher_probabilities(teacher, data.holdout_rows)
         metrics["teacher"] = measured(data.holdout_y, on_holdout)
+        if taught is not None:
+            metrics["composite"] = measured(data.holdout_y, taught.predict_proba(data.holdout_rows))
         if trained is not None:
             metrics["student"] = measured(data.holdout_y, trained.on_holdout)
             metrics.update(trained.metrics)
@@ -306,7 +279,7 @@ class _Round:
     ) -> tuple[Ranking, IntArray, NDArray[np.floating[Any]]]:
         saved = self._checkpoints.load("ranking")
         if saved is not None:
-            arrays, notes = _unpacked(saved)
+            arrays, notes = unpacked(saved)
             ranking = Ranking(arrays["rows"], arrays["scores"], list(notes["reasons"]), arrays.get("probabilities"))
             return ranking, arrays["labels"], arrays["confidences"]
         if self._recipe.ranker == "student" and trained is not None:
@@ -314,14 +287,21 @@ class _Round:
         else:
             probabilities = self._teacher_probabilities(teacher, self._candidates)
         ranking = self._ranked(probabilities, teacher)
-        guesses = probabilities[np.searchsorted(self._candidates, ranking.rows)]
-        labels = guesses.argmax(axis=1).astype(np.int64)
-        confidences = guesses.max(axis=1).astype(np.float64) if len(guesses) else np.empty(0)
+        labels, confidences = self._guessed(probabilities, ranking.rows)
         arrays = {"rows": ranking.rows, "scores": ranking.scores, "labels": labels, "confidences": confidences}
         if ranking.probabilities is not None:
             arrays["probabilities"] = ranking.probabilities
-        self._checkpoints.save("ranking", _packed(arrays, {"reasons": ranking.reasons}))
+        self._checkpoints.save("ranking", packed(arrays, {"reasons": ranking.reasons}))
         return ranking, labels, confidences
+
+    def _guessed(
+        self, probabilities: NDArray[np.floating[Any]] | None, rows: IntArray
+    ) -> tuple[IntArray, NDArray[np.floating[Any]]]:
+        """The likeliest class of ranked rows and its probability; -1 and 0 where nothing is known of them."""
+        if probabilities is None or not len(rows):
+            return np.full(len(rows), -1, dtype=np.int64), np.zeros(len(rows))
+        guesses = probabilities[np.searchsorted(self._candidates, rows)]
+        return guesses.argmax(axis=1).astype(np.int64), guesses.max(axis=1).astype(np.float64)
 
     def _ranked(self, probabilities: NDArray[np.floating[Any]] | None, teacher: LogisticTeacher | None) -> Ranking:
         strategy = self._strategy(probabilities is not None)
@@ -350,8 +330,7 @@ class _Round:
             return strategy
         return get_strategy("typiclust" if strategy.name == "clustered_margin" else "random")
 
-    def _ranking_choice(self, teacher: LogisticTeacher | None) -> dict[str, Any]:
-        has_model = teacher is not None
+    def _ranking_choice(self, teacher: LogisticTeacher | None, *, has_model: bool = True) -> dict[str, Any]:
         return ranking_choice(
             self._recipe.strategy,
             self._strategy(has_model).name,
@@ -362,6 +341,17 @@ class _Round:
         )
 
     # --- parts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _settled(self) -> RoundData:
+        """The round's data with one label a row and the candidates that are left."""
+        return replace(
+            self._data,
+            candidate_rows=self._candidates,
+            labeled_rows=self._labeled,
+            y=self._y,
+            exploration=self._explored,
+        )
 
     def _scaling(
         self, teacher: LogisticTeacher | None, features: NDArray[np.floating[Any]]
@@ -401,13 +391,3 @@ class _Round:
 
 def _by_chance(teacher: LogisticTeacher | None) -> bool:
     return teacher is not None and teacher.by_chance
-
-
-def _packed(arrays: Mapping[str, NDArray[Any]], notes: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Arrays with JSON beside them, as one more array of bytes."""
-    return {**arrays, _NOTES: np.frombuffer(json.dumps(notes).encode(), dtype=np.uint8)}
-
-
-def _unpacked(saved: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    notes: dict[str, Any] = json.loads(np.asarray(saved[_NOTES], dtype=np.uint8).tobytes())
-    return {name: array for name, array in saved.items() if name != _NOTES}, notes

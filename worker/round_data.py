@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from models.replay import Lesson
     from models.students.student import Student
     from models.teachers import LogisticTeacher
+    from worker.teaching import Taught
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.floating[Any]]
@@ -49,6 +50,8 @@ class RoundData:
             known.
         class_vectors: Shape ``(n_classes, d)``: the names of the classes by the encoder that ``features`` are of; None
             where it reads no texts, or where each class has labels.
+        class_phrases: Gives several phrasings of each class's name by the same encoder, ``(n_classes, phrasings, d)``;
+            only called by a teacher that reads them. None, or it gives None, where the encoder reads no texts.
     """
 
     task: str
@@ -66,6 +69,7 @@ class RoundData:
     spread: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     groups: IntArray | None = None
     class_vectors: NDArray[np.floating[Any]] | None = None
+    class_phrases: Callable[[], NDArray[np.floating[Any]] | None] | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:
@@ -149,7 +153,8 @@ class RoundResult:
         flops: Of training, estimated.
         carry: JSON for the next round's `PreviousRound`: ``rounds_since_cold``, ``cold_agreement``,
             ``cold_labels`` and ``family_labels``.
-        teacher: The trained teacher.
+        teacher: The trained head: what ranks.
+        taught: What gave the soft labels; None where no student was trained by default.
         student: The trained student.
         probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.
         report: JSON: see `models.reports.build_report`; None without a student.
@@ -170,8 +175,14 @@ class RoundResult:
     flops: float
     carry: dict[str, Any]
     teacher: LogisticTeacher | None = None
+    taught: Taught | None = None
     student: Student | None = None
     probabilities: FloatArray | None = None
     report: dict[str, Any] | None = None
     lesson: Callable[[], Lesson] | None = None
     cpu: dict[str, float] = field(default_factory=dict)
+
+    def teacher_arrays(self) -> dict[str, NDArray[Any]]:
+        """What the next round goes on from: the head's arrays and the choice of what teaches; empty without a head."""
+        head = {} if self.teacher is None else self.teacher.arrays()
+        return head if self.taught is None else {**head, **self.taught.arrays()}

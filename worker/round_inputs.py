@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 from models.artifacts import load_arrays, load_description
 from models.encoders import Encoder
 from winnow import attempt_files, pool, registry, rounds
+from winnow.classifiers import classifier_of
 from winnow.db import tables
 from winnow.db.base import utcnow
 from winnow.db.tables import Item, Lease, Project, Student
@@ -27,9 +29,10 @@ from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import TrainingLabels, standing_for_training
 from winnow.projects import class_names
 from winnow.scratch import scratch_folder
+from winnow.settings import Settings
 from worker.base import Runtime
 from worker.diffused import load_spread
-from worker.project_encoder import class_vectors, encoder_that_is_done, project_encoder
+from worker.project_encoder import class_phrases, class_vectors, encoder_that_is_done, project_encoder
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
 from worker.tasks.encode import encode_ahead
@@ -112,7 +115,7 @@ def _numbers(session: Session, query: Any, project_id: int, *, leased: bool = Fa
     return np.fromiter(session.scalars(query), np.int64)
 
 
-def make_recipe(snapshot: Snapshot, encoder: str) -> Recipe:
+def make_recipe(snapshot: Snapshot, encoder: str, operator: Settings) -> Recipe:
     """What the project's settings ask for; the seed follows from the project and the number of the round."""
     settings = snapshot.project.settings
     seeded = hashlib.sha256(f"{snapshot.project.order_key}:{snapshot.number}".encode()).digest()
@@ -120,6 +123,7 @@ def make_recipe(snapshot: Snapshot, encoder: str) -> Recipe:
         strategy=settings["strategy"],
         encoder=encoder,
         teacher=settings["teacher"],
+        classifier=classifier_of(settings["teacher"], operator.classifiers),
         student=settings["student"],
         seed=int.from_bytes(seeded[:4]),
         batch_size=rounds.batch_size(snapshot.project),
@@ -195,6 +199,7 @@ def load_data(
         spread=spread,
         groups=_groups(runtime, store, project.id, rows, len(features)),
         class_vectors=_class_vectors(runtime, snapshot, used_encoder),
+        class_phrases=partial(class_phrases, runtime, project, used_encoder),
     )
     return data, rows, used_encoder
 

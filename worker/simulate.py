@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from winnow.errors import Invalid
 from winnow.intake import fold_text
-from worker.class_names import name_words
+from winnow.project_settings import TEACHERS
+from worker.class_names import name_phrases, name_words
 from worker.curves import area_under, labels_to
 from worker.dataset import Dataset
 from worker.recipe import Recipe
 from worker.round import run_round
 from worker.round_data import BoolArray, IntArray, PreviousRound, RawItem, RoundData, RoundResult
 from worker.savings import SHARES, Arm, arms_and_savings
+from worker.teaching import REGISTERED, Taught
 
 if TYPE_CHECKING:
     from models.teachers import LogisticTeacher
@@ -44,6 +46,8 @@ class SimulateOptions:
             ``same`` gives them to the baseline too; ``both`` runs random sampling in either way, so that what is saved
             by selection and by semi-supervision can be told apart. That takes half as long again.
         encoder: Name of an encoder; ``auto`` for the one that a project would use.
+        teacher: What gives students their soft labels, as in `Recipe`; it changes neither ``accuracy`` nor queries.
+        classifier: What ``sklearn:NAME`` stands for, as in `Recipe`.
         student: ``auto``, or ``none`` to leave distillation out.
         ranker: ``teacher`` or ``student``: whose probabilities rank.
         noise: Share of answers that are wrong, each a class drawn at random.
@@ -60,6 +64,8 @@ class SimulateOptions:
     baseline: str = "random"
     baseline_features: str = "raw"
     encoder: str = "auto"
+    teacher: str = "auto"
+    classifier: Mapping[str, Any] | None = None
     student: str = "auto"
     ranker: str = "teacher"
     noise: float = 0.0
@@ -80,6 +86,10 @@ class SimulateOptions:
             raise Invalid("schedule: pairs of labels and batch, each 1 or more, the labels ascending")
         _one_of("baseline", self.baseline, ("random", "none"))
         _one_of("baseline_features", self.baseline_features, ("raw", "same", "both"))
+        if not self.teacher.startswith(REGISTERED):
+            _one_of("teacher", self.teacher, TEACHERS["text"])
+        elif self.classifier is None:
+            raise Invalid(f"teacher: '{self.teacher}' is not registered: name it in WINNOW_CLASSIFIERS")
         _one_of("student", self.student, ("auto", "none"))
         _one_of("ranker", self.ranker, ("teacher", "student"))
         if not 0.0 <= self.noise < 1.0:
@@ -182,6 +192,7 @@ class Bench:
     test_spread: Mapping[str, NDArray[np.floating[Any]]]
     groups: IntArray
     class_vectors: NDArray[np.floating[Any]] | None = None
+    class_phrases: NDArray[np.floating[Any]] | None = None
 
     @classmethod
     def of(
@@ -193,10 +204,12 @@ class Bench:
         *,
         encoded: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None = None,
         class_vectors: Mapping[str, NDArray[np.floating[Any]]] | None = None,
+        class_phrases: Mapping[str, NDArray[np.floating[Any]]] | None = None,
     ) -> Bench:
         """Encode both files, or take the features that ``encoded`` has kept of them, and diffuse them.
 
-        With ``encoded`` go ``class_vectors``: the name of each class by the same encoder, where that reads texts.
+        With ``encoded`` go ``class_vectors`` and ``class_phrases``: the name of each class, and its phrasings, by the
+        same encoder, where that reads texts.
 
         Raises:
             Invalid: The files do not go together, or there is nothing to choose between.
@@ -221,8 +234,10 @@ class Bench:
         if encoded is not None:
             encoder, features, test_features = options.encoder, *encoded
             vectors = None if class_vectors is None else np.stack([class_vectors[name] for name in names])
+            phrases = None if class_phrases is None else np.stack([class_phrases[name] for name in names])
         else:
-            encoder, features, test_features, vectors = _encoded(pool, test, options.encoder, names, progress or _quiet)
+            made = _encoded(pool, test, options.encoder, names, progress or _quiet)
+            encoder, features, test_features, vectors, phrases = made
         spread, test_spread = _spread(features, test_features)
         return cls(
             task=pool.task,
@@ -238,6 +253,7 @@ class Bench:
             test_spread=test_spread,
             groups=_groups(pool.items),
             class_vectors=vectors,
+            class_phrases=phrases,
         )
 
     def without_diffusion(self) -> Bench:
@@ -281,11 +297,18 @@ class Bench:
             spread=self.spread,
             groups=self.groups,
             class_vectors=self.class_vectors,
+            class_phrases=lambda: self.class_phrases,
         )
 
     def test_probabilities(self, teacher: LogisticTeacher) -> NDArray[np.floating[Any]]:
         """What a teacher thinks of the test rows, in its view of them."""
         return teacher.predict_proba(self.test_spread.get(teacher.view, self.test_features))
+
+    def test_soft_labels(self, taught: Taught, head: LogisticTeacher) -> NDArray[np.floating[Any]]:
+        """What would be a student's soft labels of the test rows."""
+        features = self.test_spread.get(head.view, self.test_features)
+        texts = [item for item in self.test_items if isinstance(item, str)]
+        return taught.composite.of_items(features, texts)
 
 
 def run_seed(bench: Bench, options: SimulateOptions, seed: int) -> dict[str, Any]:
@@ -293,7 +316,8 @@ def run_seed(bench: Bench, options: SimulateOptions, seed: int) -> dict[str, Any
     budget = min(options.budget, len(bench.y))
     oracle = _Oracle(bench, options.noise, seed)
     run: dict[str, Any] = {
-        "seed": seed, "labels": [], "accuracy": [], "macro_f1": [], "student_accuracy": [], "queries": [],
+        "seed": seed, "labels": [], "accuracy": [], "macro_f1": [], "student_accuracy": [],
+        "composite_accuracy": [], "teacher_kind": [], "queries": [],
         "round_seconds": [], "rank_seconds": [],
     }  # fmt: skip
     bought = np.empty(0, dtype=np.int64)
@@ -318,6 +342,9 @@ def run_seed(bench: Bench, options: SimulateOptions, seed: int) -> dict[str, Any
         previous = _next(previous, result, bench)
     if options.student == "none":
         run["student_accuracy"] = None
+    for key in ("composite_accuracy", "teacher_kind"):
+        if not any(run[key]):
+            run[key] = None
     return run
 
 
@@ -344,6 +371,8 @@ def _recipe(options: SimulateOptions, batch: int, seed: int, *, with_student: bo
     return Recipe(
         strategy=options.strategy,
         encoder=options.encoder,
+        teacher=options.teacher,
+        classifier=options.classifier,
         student=options.student if with_student else "none",
         ranker=options.ranker,
         seed=seed,
@@ -370,12 +399,16 @@ def _score(run: dict[str, Any], bench: Bench, result: RoundResult, answers: IntA
     student = result.student
     guesses = student.predict_proba(bench.test_items) if student is not None else probabilities
     run["student_accuracy"].append(bench.scores(guesses)[0] if with_student else None)
+    taught = result.taught
+    soft = bench.test_soft_labels(taught, teacher) if taught is not None and teacher is not None else None
+    run["composite_accuracy"].append(None if soft is None else bench.scores(soft)[0])
+    run["teacher_kind"].append(result.metrics.get("teacher_kind"))
 
 
 def _next(previous: PreviousRound | None, result: RoundResult, bench: Bench) -> PreviousRound | None:
     if result.teacher is None:
         return previous
-    carried = replace(previous or PreviousRound(), teacher=result.teacher.arrays(), class_names=bench.class_names)
+    carried = replace(previous or PreviousRound(), teacher=result.teacher_arrays(), class_names=bench.class_names)
     if result.student is not None and result.promoted:
         carried = replace(carried, student=result.student.arrays(), student_family=result.student.family)
     return replace(carried, **result.carry)
@@ -383,10 +416,13 @@ def _next(previous: PreviousRound | None, result: RoundResult, bench: Bench) -> 
 
 def _encoded(
     pool: Dataset, test: Dataset, name: str, classes: Sequence[str], say: Progress
-) -> tuple[str, NDArray[np.floating[Any]], NDArray[np.floating[Any]], NDArray[np.float32] | None]:
-    """The encoder's name and the features of both files and of the classes' names, as the service would keep them."""
+) -> tuple[str, NDArray[np.floating[Any]], NDArray[np.floating[Any]], NDArray[np.float32] | None, Any]:
+    """The encoder's name and the features of both files and of the classes' names, as the service would keep them.
+
+    Last come several phrasings of each name, (n_classes, phrasings, d); None where there are no names to read.
+    """
     if isinstance(pool.items, np.ndarray) and isinstance(test.items, np.ndarray):
-        return "none", pool.items, test.items, None
+        return "none", pool.items, test.items, None, None
     from models.encoders import make_encoder
 
     with tempfile.TemporaryDirectory(prefix="winnow-simulate-") as folder:
@@ -402,7 +438,9 @@ def _encoded(
             parts.append(encoder.encode((texts + test_texts)[start : start + 512]).features)
         features = np.concatenate(parts).astype(encoder.dtype)
         vectors = encoder.encode([name_words(name) for name in classes]).features
-    return encoder.name, features[: len(texts)], features[len(texts) :], vectors
+        phrased = encoder.encode([phrase for name in classes for phrase in name_phrases(name)]).features
+    phrases = phrased.reshape(len(classes), -1, phrased.shape[1])
+    return encoder.name, features[: len(texts)], features[len(texts) :], vectors, phrases
 
 
 def _spread(

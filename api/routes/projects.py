@@ -21,6 +21,7 @@ from api.deps import (
 )
 from api.schemas.project import LabelClassIn, ProjectCreate, ProjectList, ProjectOut, ProjectUpdate
 from winnow import projects
+from winnow.classifiers import classifier_names
 from winnow.permissions import Permission
 from winnow.purge import purge_project
 
@@ -47,6 +48,7 @@ def create_project(body: ProjectCreate, me: Creator, database: DatabaseDep, sett
             guidelines=body.guidelines or "",
             settings=body.settings,
             hub=settings.hf_encoders,
+            teachers=classifier_names(settings.classifiers),
         )
         me.record(session, "project.create", project_id=project.id, name=project.name)
     return ProjectOut.of(project, "manager")
@@ -83,6 +85,7 @@ def update_project(body: ProjectUpdate, caller: Manager, database: DatabaseDep, 
             settings=body.settings,
             archived=body.archived,
             hub=settings.hf_encoders,
+            teachers=classifier_names(settings.classifiers),
         )
         caller.record(session, "project.update", fields=sorted(body.model_fields_set))
         return ProjectOut.of(project, caller.role)

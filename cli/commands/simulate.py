@@ -34,6 +34,13 @@ def simulate(
     encoder: Annotated[
         Encoder, typer.Option(help="auto, minilm or hashed for texts; features are used as they are.")
     ] = ("auto"),
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="What students learn from: auto, logistic, lexical, prototypes, stacked, or sklearn:NAME of "
+            "WINNOW_CLASSIFIERS."
+        ),
+    ] = "auto",
     student: Annotated[Literal["auto", "none"], typer.Option(help="none: measure the teacher only.")] = "auto",
     ranker: Annotated[Literal["teacher", "student"], typer.Option(help="Whose probabilities rank.")] = "teacher",
     noise: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that are wrong.")] = 0.0,
@@ -47,6 +54,8 @@ def simulate(
     Labels that were not asked for, and all test labels, reach nothing but the scoring.
     """
     from cli.simulation import checked, report, run
+    from winnow.classifiers import classifier_of
+    from winnow.settings import Settings
 
     options = checked(
         strategy=strategy,
@@ -57,6 +66,8 @@ def simulate(
         baseline=baseline,
         baseline_features=baseline_features,
         encoder=encoder,
+        teacher=teacher,
+        classifier=classifier_of(teacher, Settings().classifiers),
         student=student,
         ranker=ranker,
         noise=noise,

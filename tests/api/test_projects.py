@@ -15,6 +15,7 @@ from winnow.db.base import utcnow
 from winnow.db.session import Database
 from winnow.db.tables import AuditEntry, Encoder, Item, Label, Member, Project
 from winnow.hub_encoders import HubEntry
+from winnow.settings import Settings
 from winnow.storage import Storage
 
 Api = Callable[[str], httpx.Client]
@@ -159,6 +160,21 @@ def test_a_class_with_labels_cannot_go(owner: httpx.Client, database: Database, 
     assert answer.status_code == 409
     assert "spam" in answer.json()["detail"]
     assert owner.get(f"/projects/{made['id']}").json()["labels"] == made["labels"]
+
+
+def test_a_registered_classifier_may_teach_and_no_dotted_path(app: FastAPI, owner: httpx.Client) -> None:
+    registry = Settings(classifiers={"forest": "sklearn.ensemble.RandomForestClassifier"}).classifiers
+    app.state.settings = app.state.settings.model_copy(update={"classifiers": registry})
+    assert make_project(owner, settings={"teacher": "sklearn:forest"})["settings"]["teacher"] == "sklearn:forest"
+    other = make_project(owner)
+    answer = owner.patch(f"/projects/{other['id']}", json={"settings": {"teacher": "sklearn:forest"}})
+    assert answer.json()["settings"]["teacher"] == "sklearn:forest"
+    for name in ("sklearn:other", "sklearn.svm.SVC", "sklearn:sklearn.svm.SVC"):
+        answer = owner.patch(f"/projects/{other['id']}", json={"settings": {"teacher": name}})
+        assert answer.status_code == 422
+        [error] = answer.json()["errors"]
+        assert error["loc"] == ["body", "settings", "teacher"]
+        assert "auto, logistic, lexical, prototypes, stacked, sklearn:forest" in error["msg"]
 
 
 def test_a_registered_encoder_may_be_named_and_no_other(app: FastAPI, owner: httpx.Client) -> None:

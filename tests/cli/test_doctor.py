@@ -32,3 +32,21 @@ def test_every_registered_encoder_is_looked_at(tmp_path):
     assert "pytorch_model.bin" in found["encoder hf:pickled"].detail
     assert "it is a model of texts" in found["encoder hf:wrong"].detail
     assert "there is no folder" in found["encoder hf:gone"].detail
+
+
+def test_every_registered_classifier_is_built(tmp_path):
+    entries = {
+        "forest": "sklearn.ensemble.RandomForestClassifier",
+        "gone": "sklearn.ensemble.NoForest",
+        "line": "sklearn.linear_model.LinearRegression",
+    }
+    settings = Settings(data=tmp_path / "data", classifiers=entries)
+    found = {finding.name: finding for finding in examine(settings) if finding.name.startswith("classifier ")}
+    assert {name: (finding.ok, finding.detail) for name, finding in found.items()} == {
+        "classifier sklearn:forest": (True, "sklearn.ensemble.RandomForestClassifier"),
+        "classifier sklearn:gone": (False, "there is no sklearn.ensemble.NoForest"),
+        "classifier sklearn:line": (
+            False,
+            "sklearn.linear_model.LinearRegression is not a classifier of one class an item",
+        ),
+    }

@@ -66,13 +66,13 @@ def test_the_output_is_that_of_the_contract(outcome: dict[str, Any]) -> None:
         assert [run["seed"] for run in arm] == [0, 1]
         for run in arm:
             assert set(run) == {
-                "seed", "labels", "accuracy", "macro_f1", "student_accuracy", "queries", "round_seconds",
-                "rank_seconds",
+                "seed", "labels", "accuracy", "macro_f1", "student_accuracy", "composite_accuracy", "teacher_kind",
+                "queries", "round_seconds", "rank_seconds",
             }  # fmt: skip
             assert run["labels"] == [8, 16, 24, 32]
             assert {len(run[name]) for name in ("accuracy", "macro_f1", "round_seconds", "rank_seconds")} == {4}
             assert [len(batch) for batch in run["queries"]] == [8, 8, 8, 8]
-            assert run["student_accuracy"] is None
+            assert run["student_accuracy"] is run["composite_accuracy"] is run["teacher_kind"] is None
     json.dumps(outcome, allow_nan=False)
 
 
@@ -386,3 +386,33 @@ def test_batches_grow_as_the_schedule_says() -> None:
 def test_a_schedule_that_makes_no_sense_is_refused(schedule: tuple[tuple[int, int], ...]) -> None:
     with pytest.raises(Invalid, match="schedule"):
         replace(FAST, schedule=schedule)
+
+
+def test_another_teacher_changes_what_students_learn_from_and_neither_queries_nor_the_heads_accuracy() -> None:
+    pool, test = texts(200, 0), texts(60, 1)
+    options = replace(FAST, encoder="hashed", seeds=1, batch=12, budget=24, baseline="none")
+    lexical, head = (simulate(pool, test, replace(options, teacher=name)) for name in ("lexical", "logistic"))
+    assert queries(lexical) == queries(head)
+    [by_words], [by_head] = lexical["seeds"], head["seeds"]
+    assert by_words["accuracy"] == by_head["accuracy"]
+    assert by_words["teacher_kind"] == ["lexical", "lexical"]
+    assert len(by_words["composite_accuracy"]) == 2
+    assert by_words["composite_accuracy"][-1] > 0.9
+    assert by_head["composite_accuracy"] is by_head["teacher_kind"] is None
+
+
+def test_a_registered_teacher_of_features_is_scored_on_the_test_file() -> None:
+    bayes = {"class": "sklearn.naive_bayes.GaussianNB"}
+    options = replace(FAST, seeds=1, baseline="none", teacher="sklearn:bayes", classifier=bayes)
+    [run] = simulate(POOL, TEST, options)["seeds"]
+    assert run["teacher_kind"][-1] == "sklearn:bayes"
+    assert run["composite_accuracy"][-1] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("teacher", "says"),
+    [("forest", "teacher: 'forest' is not one of auto, logistic"), ("sklearn:forest", "name it in WINNOW_CLASSIFIERS")],
+)
+def test_a_teacher_that_is_not_there_is_refused(teacher: str, says: str) -> None:
+    with pytest.raises(Invalid, match=says):
+        replace(FAST, teacher=teacher)

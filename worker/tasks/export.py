@@ -22,6 +22,7 @@ from winnow.label_rows import rfc3339, standing_for_training
 from winnow.projects import class_names
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
+from worker.choices import teacher_in_words
 from worker.lessons import write_training_data
 
 TRAINING_DATA = "training-data"
@@ -142,6 +143,16 @@ def _measured(runtime: Runtime, project: Project, names: list[str]) -> tuple[lis
     return None
 
 
+def _teacher(student: Student) -> str:
+    """What gave the soft labels, in words, and why that."""
+    encoder = student.recipe.get("encoder")
+    head = f"multinomial logistic regression on features of the encoder {encoder}"
+    if student.metrics.get("teacher_kind", "logistic") == "logistic":
+        return head
+    why = str(student.metrics.get("teacher_why", "")).rstrip(".")
+    return f"{teacher_in_words(student.metrics)} (the head is {head}; {why})"
+
+
 def _facts(runtime: Runtime, project: Project, student: Student) -> CardFacts:
     with runtime.database.read() as session:
         spent = ledger.totals(session, project.id)
@@ -156,7 +167,7 @@ def _facts(runtime: Runtime, project: Project, student: Student) -> CardFacts:
         accuracy=student.metrics.get("accuracy"),
         energy={name: spent[name] for name in ("watt_hours", "cpu_seconds", "grams_co2e")},
         n_pool=project.n_items - project.n_test,
-        teacher=f"multinomial logistic regression on features of the encoder {recipe.get('encoder')}",
+        teacher=_teacher(student),
         metrics={name: value for name, value in student.metrics.items() if name != "accuracy"},
         recipe=recipe,
         seed=recipe.get("seed"),

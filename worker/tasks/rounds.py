@@ -43,7 +43,7 @@ from worker.round_inputs import (
 from worker.student_report import measure_serving, write_report
 
 log = structlog.get_logger(__name__)
-_CHOICES = ("ranking", "teacher_view", "view_losses", "view_why", "teacher_c")
+_CHOICES = ("ranking", "teacher_view", "view_losses", "view_why", "teacher_c", "teacher_kind", "teacher_why")
 
 
 def run(runtime: Runtime, context: JobContext) -> None:
@@ -55,7 +55,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
         return
     context.progress(0.04, "loading the features")
     data, rows, encoder = load_data(runtime, context, snapshot)
-    recipe = make_recipe(snapshot, encoder.name)
+    recipe = make_recipe(snapshot, encoder.name, runtime.settings)
     checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest)
     previous = load_previous(runtime, snapshot)
     result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
@@ -105,7 +105,7 @@ def _store(
     path = attempt_files.folder(context.project_id, "students", context.job_id, context.attempt)
     with scratch_folder(runtime.settings) as folder:
         save_student(folder / "student", result.student)
-        arrays = {name: np.ascontiguousarray(array) for name, array in result.teacher.arrays().items()}
+        arrays = {name: np.ascontiguousarray(array) for name, array in result.teacher_arrays().items()}
         save_file(arrays, folder / "student" / TEACHER)
         carry = {**result.carry, "class_names": list(result.student.class_names)}
         (folder / "student" / CARRY).write_text(json.dumps(carry), "utf-8")
