@@ -15,6 +15,7 @@ import httpx
 
 from client.answers import Accepted, Added, Batch, Job, Me, NewToken, NewUser, Page, Project, Token
 from client.errors import JobFailed, JobTimeout
+from client.pool_predictions import pool_prediction_lines
 from client.transport import OnProgress, Transport
 
 Json = dict[str, Any]
@@ -299,6 +300,34 @@ class Client:
         """Ask a student: ``{version, predictions: [{label, confidence, probabilities}]}``."""
         body: Json = {"items": [dict(item) for item in items]} | ({"version": version} if version is not None else {})
         return self._json(self.transport.call("POST", _project(project, "predictions"), json=body, again=True))
+
+    def iter_predictions(self, project: Id, *, version: int | None = None) -> Iterator[Json]:
+        """What people and the student say of each item of the pool, streamed; goes on by itself where it broke off."""
+        for line in pool_prediction_lines(self.transport, _project(project, "predictions"), version=version):
+            yield json.loads(line)
+
+    def download_predictions(
+        self,
+        project: Id,
+        out: BinaryIO,
+        *,
+        format: str = "jsonl",
+        version: int | None = None,
+        raw: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        """Write what is said of each item of the pool to ``out``, and give the number of lines.
+
+        ``on_progress`` is told the lines so far and how many items there are.
+        """
+        lines = pool_prediction_lines(
+            self.transport, _project(project, "predictions"), format=format, version=version, raw=raw, told=on_progress
+        )
+        written = 0
+        for line in lines:
+            out.write(line)
+            written += 1
+        return written
 
     def stats(self, project: Id) -> Json:
         """How a project stands."""

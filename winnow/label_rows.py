@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -80,6 +81,12 @@ def stream_labels(database: Database, project_id: int, *, everything: bool = Fal
         yield [_export(row, everything) for row in rows]
         if len(rows) < _PAGE:
             return
+
+
+def json_lines(pages: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
+    """Pages of rows as JSON lines."""
+    for page in pages:
+        yield "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in page)
 
 
 def _export(row: Any, everything: bool) -> dict[str, Any]:

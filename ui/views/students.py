@@ -24,6 +24,7 @@ def students(visitor: Visitor) -> None:
         return
     st.title(escape(project.name), anchor=False)
     st.subheader("Students", anchor=False)
+    found: list[dict[str, Any]] = []
     with told():
         found = visitor.client.students(project.id)
         if found:
@@ -35,6 +36,8 @@ def students(visitor: Visitor) -> None:
                 "then it can be downloaded here."
             )
     if project.role != "annotator":
+        if found:
+            _predictions(project)
         _labels(project)
 
 
@@ -77,6 +80,15 @@ def _versions(visitor: Visitor, project: Project, found: list[dict[str, Any]]) -
             if can and button.button("Promote", key=f"promote-{student['version']}"):
                 visitor.client.promote_student(project.id, int(student["version"]))
                 st.rerun()
+
+
+def _predictions(project: Project) -> None:
+    st.subheader("Predictions of the whole pool", anchor=False)
+    st.caption("What people labelled, and what the current student says of all else, made while it is downloaded.")
+    with st.container(horizontal=True):
+        for kind, name in {"csv": "CSV", "jsonl": "JSONL"}.items():
+            path = f"/v1/projects/{project.id}/predictions?format={kind}"
+            download_link(f"Predictions as {name}", path, key=f"predictions-{kind}")
 
 
 def _labels(project: Project) -> None:
