@@ -19,6 +19,7 @@ from api.routes import (
     imports,
     items,
     jobs,
+    label_rest,
     labels,
     leases,
     members,
@@ -53,6 +54,7 @@ ROUTERS = (
     rounds,
     students,
     predictions,
+    label_rest,
     stats,
     jobs,
 )

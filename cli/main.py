@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import administration, benchmarks, copying, demo, files, label, serve, simulate
+from cli.commands import administration, benchmarks, copying, demo, files, label, rest, serve, simulate
 from cli.errors import line_of
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def winnow(
     """Label less, train small: a labeling service that asks for the labels that teach the most."""
 
 
-for module in (serve, label, demo, simulate, files, administration, copying, benchmarks):
+for module in (serve, label, demo, simulate, files, rest, administration, copying, benchmarks):
     module.register(app)
 
 

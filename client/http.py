@@ -329,6 +329,19 @@ class Client:
             written += 1
         return written
 
+    def label_rest(self, project: Id, *, alpha: float = 0.05, confidence: float = 0.95, dry_run: bool = True) -> Job:
+        """Accept the current student's labels above a certified threshold; a dry run says what that would be."""
+        body = {"alpha": alpha, "confidence": confidence, "dry_run": dry_run}
+        return Job.read(self._post(_project(project, "label-rest"), body))
+
+    def label_runs(self, project: Id) -> list[Json]:
+        """Every run that labelled the rest, newest first."""
+        return list(self._pages(_project(project, "label-rest")))
+
+    def undo_label_run(self, project: Id, run: Id) -> Job:
+        """Take back the labels of a run that still stand."""
+        return Job.read(self.transport.call("DELETE", _project(project, "label-rest", run), again=False))
+
     def stats(self, project: Id) -> Json:
         """How a project stands."""
         return self._json(self._get(_project(project, "stats")))

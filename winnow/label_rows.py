@@ -135,7 +135,7 @@ class TrainingLabels:
 
 
 def standing_for_training(session: Session, project_id: int) -> TrainingLabels:
-    """Every standing label of a project, settled to one for each item."""
+    """Every standing label of a project but a model's, settled to one for each item."""
     import numpy as np
 
     project = session.get_one(Project, project_id)
@@ -149,6 +149,7 @@ def standing_for_training(session: Session, project_id: int) -> TrainingLabels:
             Label.id <= cutoff,
             Label.superseded_at.is_(None),
             Label.kind == "label",
+            Label.source != "model",
         )
         .order_by(Item.number, Label.id)
     )

@@ -65,6 +65,7 @@ class StatsOut(BaseModel):
     skipped: int
     flagged: int
     remaining: int
+    model_labels: int = Field(description="Standing labels that a student gave: counted nowhere else.")
     per_label: dict[str, int]
     per_annotator: dict[str, int]
     annotators: list[Annotator]

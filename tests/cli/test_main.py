@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "pydantic", "sqlalchemy", "fastapi", "httpx", "torch", "sklearn", "celery", "streamlit", "rich")
 COMMANDS = (
-    *("serve", "label", "demo", "simulate", "import", "export-labels", "predict", "export-student"),
+    *("serve", "label", "demo", "simulate", "import", "export-labels", "predict", "label-rest", "export-student"),
     *("user", "token", "worker", "migrate", "doctor", "bench"),
 )
 

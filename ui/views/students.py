@@ -11,6 +11,7 @@ from client import Project
 from ui.download import download_link
 from ui.escaping import escape
 from ui.session import Visitor, open_project, told
+from ui.views.label_rest import label_rest
 from ui.views.progress import show_job
 from ui.views.rounds import percent
 
@@ -38,6 +39,7 @@ def students(visitor: Visitor) -> None:
     if project.role != "annotator":
         if found:
             _predictions(project)
+            label_rest(visitor, project)
         _labels(project)
 
 
