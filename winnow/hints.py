@@ -25,6 +25,7 @@ TASK_NAMES = {
     "export": "export.run",
     "label-rest": "label-rest.run",
     "label-undo": "label-undo.run",
+    "drift": "drift.run",
 }
 #: An unused connection is closed after this long: nobody would notice that it broke.
 IDLE_SECONDS = 10.0

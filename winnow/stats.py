@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from winnow.db.tables import FeatureShard, Job, Label, Project, Round, Student, User
+from winnow.drift import newest_drift
 from winnow.holdout import LEAST_ITEMS
 from winnow.label_rows import rfc3339
 from winnow.ledger import totals
@@ -35,6 +36,7 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "holdout_items": project.n_holdout_labels + project.n_open_holdout,
         "agreement": None,
         "labels_saved": None,
+        "drift": newest_drift(session, project.id),
         "ledger": totals(session, project.id),
         "budget": None,
     }

@@ -22,6 +22,7 @@ _BODIES = {
     "export": "worker.tasks.export",
     "label-rest": "worker.tasks.label_rest",
     "label-undo": "worker.tasks.label_undo",
+    "drift": "worker.tasks.drift",
 }
 
 

@@ -20,6 +20,7 @@ from models.artifacts import load_student
 from models.compress import Compressed, compress
 from models.errors import ModelError
 from models.export.card import CardFacts, CardFigures, Latency, write_card
+from models.export.collection import collection_files
 from models.export.onnx_graph import INPUT, OUTPUT
 from models.students.protocol import RawItem
 from models.students.student import Student
@@ -73,6 +74,7 @@ def export_bundle(
     out: Path,
     measured: tuple[Sequence[RawItem], ArrayLike] | None = None,
     latency: Latency | None = None,
+    collect: bool = False,
 ) -> BundleReport:
     """Write a bundle: the student as ONNX, what runs it, what describes it.
 
@@ -84,6 +86,7 @@ def export_bundle(
         card: What the model card is to say.
         out: Path of the zip.
         measured: Raw items with labels that were not trained on, and their class indices.
+        collect: Whether it may collect inputs where it runs (and then only when told to).
         latency: Given instead of measured, for instance to get the same bytes twice.
 
     Raises:
@@ -99,7 +102,8 @@ def export_bundle(
     )
     if latency is None:
         latency = measure_latency(student, compressed.model, [*parity_items[:_TIMED_TOGETHER]] or calibration)
-    files = _bundle_files(student, compressed, format, card, latency)
+    collection = collection_files(student.task, parity_items) if collect else {}
+    files = _bundle_files(student, compressed, format, card, latency, collection)
     _write_zip(out, files)
     return BundleReport(
         out, out.stat().st_size, len(compressed.model), compressed.parity.to_dict(), compressed.layers, latency
@@ -126,9 +130,14 @@ def measure_latency(student: Student, model: bytes, items: Sequence[RawItem]) ->
 
 
 def _bundle_files(
-    student: Student, compressed: Compressed, format: str, facts: CardFacts, latency: Latency
+    student: Student,
+    compressed: Compressed,
+    format: str,
+    facts: CardFacts,
+    latency: Latency,
+    collection: Mapping[str, bytes],
 ) -> dict[str, bytes]:
-    files = _serving_files(student, compressed.model)
+    files = _serving_files(student, compressed.model) | dict(collection)
     parity = compressed.parity.to_dict()
     figures = CardFigures(
         student.task,
@@ -148,6 +157,7 @@ def _bundle_files(
         "project": facts.project,
         "version": facts.version,
         "bundle": format,
+        "collect": bool(collection),
         "label_counts": dict(facts.label_counts),
         "classes_never_seen": facts.never_seen(student.class_names),
         "accuracy": dict(facts.accuracy) if facts.accuracy else None,

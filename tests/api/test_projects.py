@@ -66,6 +66,7 @@ def test_a_new_project_is_complete(owner: httpx.Client, database: Database) -> N
         "teacher": "auto",
         "student": "auto",
         "budget": {},
+        "collect": False,
     }
     assert (made["role"], made["archived_at"]) == ("manager", None)
     assert made["counts"] == {"items": 0, "labeled": 0, "remaining": 0}

@@ -1,4 +1,4 @@
-"""Using a student on the pages: predictions of the pool, labelling the rest."""
+"""Using a student on the pages: predictions of the pool, labelling the rest, drift."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from client import Client, Project
 from tests.api.test_pool_predictions import add_student
 from tests.predictor.bundles import text_bundle
 from tests.ui.servers import ApiServer, UiProcess
+from winnow import jobs
 from winnow.db.session import Database
 
 
@@ -53,3 +54,20 @@ def test_the_rest_is_labelled_after_a_look_and_taken_back(
         page.get_by_role("link", name="Predictions as CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(saving.value.path()).read_text())))
     assert [row["label"] for row in rows] == ["ham"] * 20
+
+
+@pytest.mark.usefixtures("enter")
+@pytest.mark.browser
+def test_drift_is_said_in_words(page: Page, ui: UiProcess, database: Database, project: Project) -> None:
+    words = "The 80 newest items differ from the pool: 99 % of them are *ham*."
+    part = {"pool": 0.5, "new": 0.9, "low": 0.3, "high": 0.5}
+    found = {
+        "items": 80, "since": "2026-01-01T00:00:00Z", "version": 1, "against": "pool", "compared": [100, 80],
+        "p_value": 0.001, "drifted": True, "classes": {"ham": part}, "confidence": part, "novelty": part,
+        "words": words,
+    }  # fmt: skip
+    with database.write() as session:
+        job = jobs.create_job(session, "drift", int(project.id))
+        job.state, job.result = "succeeded", {"drift": found}
+    page.goto(f"{ui.url}/rounds?project={project.id}")
+    expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible()

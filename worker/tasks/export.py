@@ -47,6 +47,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
             card=_facts(runtime, project, student),
             out=scratch / "bundle.zip",
             measured=_measured(runtime, project, list(load_description(folder)["class_names"])),
+            collect=bool(project.settings.get("collect")),
         )
         if context.should_stop():  # a round need not wait any more: only the upload is left
             raise Interrupted("stopped")
