@@ -127,11 +127,13 @@ def count_standing(session: Session, project_id: int, first: int, last: int) -> 
 
 
 def pool_page(session: Session, project_id: int, after: int, below: int, limit: int) -> list[PoolItem]:
-    """Items of the pool (neither held out nor of the own test set) with numbers above ``after``, ascending."""
-    answered = exists().where(Label.item_id == Item.id, Label.superseded_at.is_(None), Label.source != "model")
+    """Items that came without a label and are not held out, with numbers above ``after``, ascending."""
+    standing = (Label.item_id == Item.id) & Label.superseded_at.is_(None)
+    answered = exists().where(standing, Label.source != "model")
     rows = session.execute(
         select(Item.number, answered)
         .where(Item.project_id == project_id, Item.split == "pool", Item.number > after, Item.number < below)
+        .where(~exists().where(standing, Label.source == "import"))
         .order_by(Item.number)
         .limit(limit)
     )

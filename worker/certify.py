@@ -3,14 +3,14 @@
 **The claim.** Of the items that it accepts, at most a share α is wrong, with the stated confidence.
 
 **The test** (angelopoulos2021). The thresholds to try are fixed before any held-out label is looked at: those that
-accept given shares of the pool, in steps of 2.5 points, from a starting share on. They are tested in that order, each
-by the exact test of Clopper and Pearson (clopper1934) on the held-out items above it, until one fails; the last that
-held is taken. As the order is fixed and nothing is tested after a failure, all tests together err with the probability
-of one.
+accept given shares of what is left, in steps of 2.5 points, from a starting share on. (Not of the whole pool: a student
+is surer of what it was trained on.) They are tested in that order, each by the exact test of Clopper and Pearson
+(clopper1934) on the held-out items above it, until one fails; the last that held is taken. As the order is fixed and
+nothing is tested after a failure, all tests together err with the probability of one.
 
-**The start** is the share of the pool at which the held-out labels above the threshold are expected to be half of them
-all, at least as many as certify anything without a single error and a margin for chance, at most as many as would bear
-three errors: from fewer labels on a single unlucky one ends the row, more would pass over thresholds that could hold.
+**The start** is the share at which about half of the held-out labels are expected to lie above the threshold, at least
+as many as certify anything without a single error and a margin for chance, at most as many as would bear three errors:
+from fewer labels on a single unlucky one ends the row, more would pass over thresholds that could hold.
 
 **The rest is not the pool.** The held-out items are a random part of the pool as it came; what is left to accept is the
 pool without what people labelled, which was chosen. If all errors of the pool above a threshold were in what is left,
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +31,8 @@ IntArray = NDArray[np.int64]
 
 BINS = 10_000
 STEP = 0.025
-"""Between two shares of the pool that are tried."""
+"""Between two shares that are tried."""
+_SHARES = tuple(round(STEP * step, 3) for step in range(1, round(1 / STEP) + 1))
 _ERRORS_BORNE = 3
 
 
@@ -70,6 +72,7 @@ def upper_bound(errors: int, n: int, confidence: float = 0.95) -> float:
     return 1.0 if errors == n else float(beta.ppf(confidence, errors + 1, n - errors))
 
 
+@lru_cache(1024)
 def least_labels(alpha: float, confidence: float = 0.95, errors: int = 0) -> int:
     """The fewest labels that certify ``alpha`` with ``errors`` errors among them.
 
@@ -85,14 +88,32 @@ def least_labels(alpha: float, confidence: float = 0.95, errors: int = 0) -> int
     return low
 
 
-def starting_share(n: int, alpha: float, confidence: float = 0.95) -> float | None:
-    """The share of the pool to begin with, given ``n`` held-out labels; None where they cannot certify anything."""
-    least = least_labels(alpha, confidence)
-    if n < least:
-        return None
-    enough = least + 2 * math.sqrt(least)
-    wanted = min(max(enough, n / 2), max(enough, least_labels(alpha, confidence, _ERRORS_BORNE)))
-    return round(min(1.0, math.ceil(round(wanted / n / STEP, 6)) * STEP), 3)
+def starting_share(
+    n: int, pool: IntArray, left: IntArray, alpha: float = 0.05, confidence: float = 0.95
+) -> float | None:
+    """The share of what is left to begin with, given ``n`` held-out labels; None where they cannot certify anything.
+
+    ``pool`` and ``left`` are the items with each confidence or a higher one, ``(BINS + 1,)``: no held-out label is
+    looked at.
+    """
+    for share in _SHARES:
+        asked = _asked(alpha, pool, left, _place(left, share))
+        least = least_labels(asked, confidence)
+        enough = least if share == 1.0 else least + 2 * math.sqrt(least)
+        if n * share >= max(enough, min(n / 2, least_labels(asked, confidence, _ERRORS_BORNE))):
+            return share
+    return None
+
+
+def _asked(alpha: float, pool: IntArray, left: IntArray, place: int) -> float:
+    """What the share of errors above a threshold has to be under, for that in what is left to be under ``alpha``."""
+    return float(max(1e-4, round(alpha * int(left[place]) / int(pool[place]), 4)))
+
+
+def _place(at_least: IntArray, share: float) -> int:
+    """The highest binned confidence that so large a share of the items has, or a higher one."""
+    wanted = max(1, round(share * int(at_least[0])))
+    return BINS - int(np.searchsorted(at_least[::-1], wanted))
 
 
 def binned(confidences: ArrayLike) -> IntArray:
@@ -112,7 +133,8 @@ def certify(
     """The lowest threshold that holds.
 
     Args:
-        pool: How many items of the pool have each confidence of `binned`, the held-out ones left out: ``(BINS + 1,)``.
+        pool: How many items of the pool have each confidence of `binned`: ``(BINS + 1,)``; neither the held-out
+            ones nor those that came with a label.
         left: How many of those are left to be accepted, ``(BINS + 1,)``.
         confidences: The student's confidences on the held-out items that people labelled, ``(m,)``.
         right: bool, ``(m,)``: where the student's class is the people's.
@@ -130,17 +152,15 @@ def certify(
         raise ValueError("alpha and confidence lie between 0 and 1")
     if not left_of.any():
         return _nothing(len(held), "Nothing is left: each item of the pool has a label, or was skipped or flagged.")
-    # What the tests will ask for, where the part that people labelled is about the same at each threshold.
-    asked = alpha * int(left_of.sum()) / int(pool_of.sum())
-    start = starting_share(len(held), asked, confidence)
+    pool_of, left_of = _at_least(pool_of), _at_least(left_of)
+    start = starting_share(len(held), pool_of, left_of, alpha, confidence)
     if start is None:
-        least = least_labels(asked, confidence)
+        least = least_labels(_asked(alpha, pool_of, left_of, _place(left_of, 1.0)), confidence)
         needed = math.ceil(least + 2 * math.sqrt(least))
         few = f"{len(held)} held-out labels are too few to certify at most {_percent(alpha)} errors"
         return _nothing(len(held), f"Cannot certify: {few}; about {needed} are needed.", needed=needed)
-    pool_of, left_of = _at_least(pool_of), _at_least(left_of)
     best: Certificate | None = None
-    places = thresholds_of(pool_of, start)
+    places = thresholds_of(left_of, start)
     for tried, place in enumerate(places, 1):
         found = _tested(place, tried, pool_of, left_of, held, good, alpha, confidence)
         if found is None:
@@ -150,14 +170,11 @@ def certify(
 
 
 def thresholds_of(at_least: IntArray, start: float) -> list[int]:
-    """The binned confidences above which the shares ``start``, ``start`` + 0.025, … 1 of the pool lie, highest first.
+    """The binned confidences above which the shares ``start``, ``start`` + 0.025, … 1 of what is left lie, falling.
 
-    ``at_least`` are the items of the pool with each confidence or a higher one, ``(BINS + 1,)``.
+    ``at_least`` are the items with each confidence or a higher one, ``(BINS + 1,)``.
     """
-    rising = at_least[::-1]
-    steps = round((1.0 - start) / STEP)
-    wanted = [max(1, round((1.0 - STEP * step) * int(at_least[0]))) for step in range(steps, -1, -1)]
-    return list(dict.fromkeys(BINS - int(np.searchsorted(rising, count)) for count in wanted))
+    return list(dict.fromkeys(_place(at_least, share) for share in _SHARES if share >= start))
 
 
 def _at_least(counts: IntArray) -> IntArray:

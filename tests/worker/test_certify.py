@@ -41,8 +41,11 @@ def test_too_few_labels_are_a_clear_answer_with_the_number_that_is_needed() -> N
 
 
 def test_the_row_starts_where_labels_bear_a_few_errors_and_never_depends_on_them() -> None:
-    assert starting_share(58, 0.05) is None
-    assert [starting_share(n, 0.05) for n in (59, 140, 300, 1000)] == [1.0, 0.55, 0.5, 0.175]
+    left = counts(np.linspace(0.2, 0.9, 1000))[::-1].cumsum()[::-1]
+    assert starting_share(58, left, left) is None
+    assert [starting_share(n, left, left) for n in (59, 140, 300, 1000)] == [1.0, 0.55, 0.5, 0.175]
+    sure_of_trained = left + 100  # a hundred more, which people labelled, at the top
+    assert [starting_share(n, sure_of_trained, left) for n in (140, 300, 1000)] == [0.625, 0.5, 0.225]
 
 
 def test_thresholds_accept_rising_shares_of_the_pool() -> None:
