@@ -19,6 +19,7 @@ from api.routes import (
     imports,
     items,
     jobs,
+    label_rest,
     labels,
     leases,
     members,
@@ -55,6 +56,7 @@ ROUTERS = (
     students,
     reports,
     predictions,
+    label_rest,
     stats,
     jobs,
 )

@@ -18,6 +18,7 @@ from cli.commands import (
     label,
     profile,
     reproduce,
+    rest,
     serve,
     simulate,
 )
@@ -51,7 +52,11 @@ def winnow(
     """Label less, train small: a labeling service that asks for the labels that teach the most."""
 
 
-for module in (serve, label, demo, simulate, compress, files, reproduce, administration, copying, profile, benchmarks):
+_COMMANDS = (
+    *(serve, label, demo, simulate, compress, files, rest, reproduce),
+    *(administration, copying, profile, benchmarks),
+)
+for module in _COMMANDS:
     module.register(app)
 
 

@@ -16,6 +16,7 @@ import httpx
 
 from client.answers import Accepted, Added, Batch, Job, Me, NewToken, NewUser, Page, Project, Token
 from client.errors import JobFailed, JobTimeout
+from client.pool_predictions import pool_prediction_lines
 from client.transport import OnProgress, Transport
 
 Json = dict[str, Any]
@@ -312,6 +313,47 @@ class Client:
         """Ask a student: ``{version, predictions: [{label, confidence, probabilities}]}``."""
         body: Json = {"items": [dict(item) for item in items]} | ({"version": version} if version is not None else {})
         return self._json(self.transport.call("POST", _project(project, "predictions"), json=body, again=True))
+
+    def iter_predictions(self, project: Id, *, version: int | None = None) -> Iterator[Json]:
+        """What people and the student say of each item of the pool, streamed; goes on by itself where it broke off."""
+        for line in pool_prediction_lines(self.transport, _project(project, "predictions"), version=version):
+            yield json.loads(line)
+
+    def download_predictions(
+        self,
+        project: Id,
+        out: BinaryIO,
+        *,
+        format: str = "jsonl",
+        version: int | None = None,
+        raw: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        """Write what is said of each item of the pool to ``out``, and give the number of lines.
+
+        ``on_progress`` is told the lines so far and how many items there are.
+        """
+        lines = pool_prediction_lines(
+            self.transport, _project(project, "predictions"), format=format, version=version, raw=raw, told=on_progress
+        )
+        written = 0
+        for line in lines:
+            out.write(line)
+            written += 1
+        return written
+
+    def label_rest(self, project: Id, *, alpha: float = 0.05, confidence: float = 0.95, dry_run: bool = True) -> Job:
+        """Accept the current student's labels above a certified threshold; a dry run says what that would be."""
+        body = {"alpha": alpha, "confidence": confidence, "dry_run": dry_run}
+        return Job.read(self._post(_project(project, "label-rest"), body))
+
+    def label_runs(self, project: Id) -> list[Json]:
+        """Every run that labelled the rest, newest first."""
+        return list(self._pages(_project(project, "label-rest")))
+
+    def undo_label_run(self, project: Id, run: Id) -> Job:
+        """Take back the labels of a run that still stand."""
+        return Job.read(self.transport.call("DELETE", _project(project, "label-rest", run), again=False))
 
     def stats(self, project: Id) -> Json:
         """How a project stands."""

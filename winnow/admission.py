@@ -15,6 +15,7 @@ from winnow.db.session import lock_project
 from winnow.db.tables import Content, Item, Label, Lease, Project, QueueEntry
 from winnow.holdout import HoldoutDraw, project_share, settle_holdout
 from winnow.intake import NO_TEST_LABEL, ItemDraft, LabelUse, OnDuplicate, RowError
+from winnow.model_labels import drop_model_labels
 
 _LABEL = insert(Label)
 _BY_KEY = select(Item.key, Item.id).where(
@@ -155,13 +156,19 @@ class _Admission:
         if draft.content is not None:
             content = self._session.get_one(Content, item.id)
             content.data, content.media_type = draft.content, str(draft.media_type)
+        drop_model_labels(self._connection, [item.id], self._now)
         self._drop_from_queue(item.id)
         # Whoever once held it saw another content: a label that comes late under their lease is not for this one.
         self._connection.execute(delete(Lease).where(Lease.item_id == item.id))
 
     def _merge_label(self, item: Item, draft: ItemDraft) -> None:
         standing = self._session.scalars(
-            select(Label).where(Label.item_id == item.id, Label.superseded_at.is_(None), Label.kind == "label")
+            select(Label).where(
+                Label.item_id == item.id,
+                Label.superseded_at.is_(None),
+                Label.kind == "label",
+                Label.source != "model",
+            )
         ).all()
         if not standing:
             self._label_known(item, draft)
@@ -176,6 +183,7 @@ class _Admission:
     def _label_known(self, item: Item, draft: ItemDraft) -> None:
         """An item without a label gets the file's, and is served no more."""
         project = self._project
+        drop_model_labels(self._connection, [item.id], self._now)
         self._connection.execute(_LABEL, self._import_label(item.id, draft.label))
         if item.is_open:
             project.n_open -= 1

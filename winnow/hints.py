@@ -18,7 +18,15 @@ log = structlog.get_logger(__name__)
 
 ROUNDS_QUEUE = "rounds"
 BULK_QUEUE = "bulk"
-TASK_NAMES = {"round": "round.run", "import": "import.run", "encode": "encode.run", "export": "export.run"}
+TASK_NAMES = {
+    "round": "round.run",
+    "import": "import.run",
+    "encode": "encode.run",
+    "export": "export.run",
+    "label-rest": "label-rest.run",
+    "label-undo": "label-undo.run",
+    "drift": "drift.run",
+}
 #: An unused connection is closed after this long: nobody would notice that it broke.
 IDLE_SECONDS = 10.0
 #: So many hints wait for a slow broker at most; the workers find the other jobs by themselves.

@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy import bindparam, delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from winnow.db.base import utcnow
 from winnow.db.tables import Item, Label, Lease, Project, QueueEntry
 from winnow.intake import keyed_hash
+from winnow.model_labels import drop_model_labels
 
 DEFAULT_PRECISION = 0.05
 LEAST_SHARE = 0.10
@@ -80,7 +82,10 @@ def settle_holdout(session: Session, project: Project, n_before: int, draw: Hold
     untouched = (
         select(Item.id, Item.group_digest)
         .where(Item.project_id == project.id, Item.split == source, Item.is_open)
-        .where(~exists().where(Label.item_id == Item.id), ~exists().where(Lease.item_id == Item.id))
+        .where(
+            ~exists().where(Label.item_id == Item.id, Label.source != "model"),
+            ~exists().where(Lease.item_id == Item.id),
+        )
     )
     moving = [row.id for row in session.execute(untouched) if draw.holds(row.group_digest) == (target == "holdout")]
     if not moving:
@@ -93,4 +98,5 @@ def settle_holdout(session: Session, project: Project, n_before: int, draw: Hold
             delete(QueueEntry).where(QueueEntry.project_id == project.id, QueueEntry.item_id == bindparam("moved")),
             rows,
         )
+        drop_model_labels(connection, moving, utcnow())  # nothing that a model says of it may be seen any more
     project.n_open_holdout += len(moving) if target == "holdout" else -len(moving)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -82,6 +83,12 @@ def stream_labels(database: Database, project_id: int, *, everything: bool = Fal
             return
 
 
+def json_lines(pages: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
+    """Pages of rows as JSON lines."""
+    for page in pages:
+        yield "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in page)
+
+
 def _export(row: Any, everything: bool) -> dict[str, Any]:
     exported = {
         "id": str(row.id),
@@ -128,7 +135,7 @@ class TrainingLabels:
 
 
 def standing_for_training(session: Session, project_id: int) -> TrainingLabels:
-    """Every standing label of a project, settled to one for each item."""
+    """Every standing label of a project but a model's, settled to one for each item."""
     import numpy as np
 
     project = session.get_one(Project, project_id)
@@ -142,6 +149,7 @@ def standing_for_training(session: Session, project_id: int) -> TrainingLabels:
             Label.id <= cutoff,
             Label.superseded_at.is_(None),
             Label.kind == "label",
+            Label.source != "model",
         )
         .order_by(Item.number, Label.id)
     )

@@ -1,7 +1,7 @@
 """Labels: writing and undoing them, and reading those that stand.
 
 Labels are append-only. A later answer of the same person supersedes the earlier one; a person's label supersedes an
-imported one. Everything here runs under the project's lock, so the counters are exact.
+imported one, and a model's. Everything here runs under the project's lock, so the counters are exact.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class _Writing:
         old = [
             row
             for row in state.rows
-            if row.user_id == self._user_id or (entry.kind == "label" and row.source == "import")
+            if row.user_id == self._user_id or (entry.kind == "label" and row.source in ("import", "model"))
         ]
         for row in old:
             self._connection.execute(_SUPERSEDE, {"old": row.id, "at": self._now, "by": None})

@@ -81,6 +81,7 @@ def default_settings() -> dict[str, Any]:
         "student": "auto",
         "budget": {},
         "device": None,
+        "collect": False,
     }
 
 
@@ -134,6 +135,7 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
         "student": _one_of(STUDENTS[task]),
         "budget": _budget,
         "device": _device,
+        "collect": _switch,
     }
 
 
@@ -214,6 +216,12 @@ def _holdout(value: Any) -> Any:
         if _number(precision) and 0 < precision <= 0.5:
             return {"precision": float(precision)}
     raise ValueError('must be "auto", false, a share between 0 and 1, or {"precision": up to 0.5}')
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
 
 
 def _budget(value: Any) -> dict[str, float]:

@@ -24,7 +24,7 @@ def recount(session: Session, project_id: int) -> dict[str, int]:
     if project is None:
         raise NotFound("There is no project with this id.")
     overlap = int(project.settings["overlap"])
-    is_label = Label.kind == "label"
+    is_label = and_(Label.kind == "label", Label.source != "model")
     human = and_(is_label, Label.source == "human")
     per_item = (
         select(

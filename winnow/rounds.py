@@ -56,6 +56,7 @@ def request_round_if_labels_wait(session: Session, project: Project) -> Job | No
             Label.project_id == project.id,
             Label.id > project.ranked_cutoff,
             Label.kind == "label",
+            Label.source != "model",
             Label.superseded_at.is_(None),
         )
         .limit(enough)

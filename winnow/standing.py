@@ -100,8 +100,8 @@ class ItemState:
 
     @property
     def standing(self) -> int:
-        """How many labels stand (skips and flags are none)."""
-        return sum(row.kind == "label" for row in self.rows)
+        """How many labels stand (skips and flags are none, nor is what a model said)."""
+        return sum(row.kind == "label" and row.source != "model" for row in self.rows)
 
     @property
     def is_open(self) -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from winnow.db.tables import FeatureShard, Job, Label, Project, Round, Student, User
+from winnow.drift import newest_drift
 from winnow.holdout import LEAST_ITEMS
 from winnow.label_rows import rfc3339
 from winnow.ledger import totals
@@ -16,7 +17,7 @@ from winnow.rounds import labels_until_due
 
 def project_stats(session: Session, project: Project) -> dict[str, Any]:
     """The contract's ``stats`` of ``project``."""
-    per_label, annotators = _counts(session, project)
+    per_label, annotators, by_models = _counts(session, project)
     rounds = _rounds(session, project.id)
     return {
         "items": project.n_items,
@@ -24,6 +25,7 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "skipped": project.n_skipped,
         "flagged": project.n_flagged,
         "remaining": project.n_open,
+        "model_labels": by_models,
         "per_label": per_label,
         "per_annotator": {entry["user"]: entry["labels"] for entry in annotators},
         "annotators": annotators,
@@ -34,18 +36,20 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "holdout_items": project.n_holdout_labels + project.n_open_holdout,
         "agreement": None,
         "labels_saved": None,
+        "drift": newest_drift(session, project.id),
         "ledger": totals(session, project.id),
         "budget": None,
     }
 
 
-def _counts(session: Session, project: Project) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Standing labels of each class, and what each person has done, the busiest first."""
+def _counts(session: Session, project: Project) -> tuple[dict[str, int], list[dict[str, Any]], int]:
+    """Standing labels of each class, what each person has done, the busiest first, and the number of models' labels."""
     query = (
         select(
             Label.user_id,
             User.email,
             Label.kind,
+            Label.source,
             Label.value,
             func.count().label("n"),
             func.count(Label.seconds).label("timed"),
@@ -53,11 +57,15 @@ def _counts(session: Session, project: Project) -> tuple[dict[str, int], list[di
         )
         .outerjoin(User, User.id == Label.user_id)
         .where(Label.project_id == project.id, Label.superseded_at.is_(None))
-        .group_by(Label.user_id, User.email, Label.kind, Label.value)
+        .group_by(Label.user_id, User.email, Label.kind, Label.source, Label.value)
     )
     per_label = {str(label["name"]): 0 for label in project.labels}
     people: dict[int, dict[str, Any]] = {}
+    by_models = 0
     for row in session.execute(query):
+        if row.source == "model":
+            by_models += row.n
+            continue
         if row.kind == "label":
             per_label[row.value] = per_label.get(row.value, 0) + row.n
         if row.user_id is None:
@@ -71,7 +79,7 @@ def _counts(session: Session, project: Project) -> tuple[dict[str, int], list[di
     for person in busiest:
         timed, seconds = person.pop("timed"), person.pop("seconds")
         person["mean_seconds"] = seconds / timed if timed else None
-    return per_label, busiest
+    return per_label, busiest, by_models
 
 
 def _rounds(session: Session, project_id: int) -> list[Any]:

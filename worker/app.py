@@ -1,4 +1,4 @@
-"""The Celery application of the workers: four tasks, each of which is a hint to look at the jobs."""
+"""The Celery application of the workers: a task for each kind of job, each of which is a hint to look at the jobs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _BODIES = {
     "import": "worker.tasks.imports",
     "encode": "worker.tasks.encode",
     "export": "worker.tasks.export",
+    "label-rest": "worker.tasks.label_rest",
+    "label-undo": "worker.tasks.label_undo",
+    "drift": "worker.tasks.drift",
 }
 
 

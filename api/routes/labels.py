@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -78,9 +77,4 @@ def export_labels(
         return StreamingResponse(parquet_pages(pages, columns), media_type=_PARQUET, headers=headers)
     if format == "csv":
         return StreamingResponse(csv_pages(pages, columns, raw=raw), media_type="text/csv", headers=headers)
-    return StreamingResponse(_lines(pages), media_type="application/x-ndjson", headers=headers)
-
-
-def _lines(pages: Iterator[list[dict[str, Any]]]) -> Iterator[str]:
-    for page in pages:
-        yield "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in page)
+    return StreamingResponse(label_rows.json_lines(pages), media_type="application/x-ndjson", headers=headers)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 
 from api.deps import Caller, DatabaseDep, SettingsDep, StorageDep, project_caller
+from api.pool_predictions import prediction_pages
 from api.predictors import predictors
 from api.schemas.prediction import PredictedOut, PredictIn, PredictOut
 from winnow import registry
 from winnow.db.tables import Project
-from winnow.errors import FieldError, Invalid, NotYet, Unavailable
+from winnow.errors import FieldError, Invalid, Unavailable
+from winnow.ids import parse_id
 from winnow.intake import RowError, RowReader
+from winnow.label_csv import csv_pages
+from winnow.label_rows import json_lines
 from winnow.permissions import Permission
+from winnow.pool_predictions import COLUMNS, number_of, pool_size
 
 if TYPE_CHECKING:
     from predictor.items import Item
 
 router = APIRouter(prefix="/projects/{p}/predictions", tags=["predictions"])
 Predicting = Annotated[Caller, Depends(project_caller(Permission.PREDICT))]
+#: Not annotators: what the model says of the holdout must not reach who labels it.
+Reader = Annotated[Caller, Depends(project_caller(Permission.LABELS_READ))]
 
 
 @router.post("", responses={503: {"description": "The student's files cannot be had."}})
@@ -46,10 +54,43 @@ def predict(
     return PredictOut(version=student.version, predictions=[PredictedOut(**entry) for entry in found])
 
 
-@router.get("", responses={501: {"description": "A later version brings it."}})
-def predict_pool(caller: Predicting) -> None:
-    """The whole pool with what the student says of each item: comes with a later version (501)."""
-    raise NotYet("Predictions of the whole pool come with a later version; POST items to this address meanwhile.")
+@router.get(
+    "",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One item a row. `Winnow-Items` says how many come, `Winnow-Version` which student speaks.",
+            "content": {"application/x-ndjson": {}, "text/csv": {}},
+        },
+        409: {"description": "Before there is a student."},
+        503: {"description": "The student's files cannot be had."},
+    },
+)
+def predict_pool(
+    caller: Reader,
+    database: DatabaseDep,
+    storage: StorageDep,
+    format: Annotated[Literal["jsonl", "csv"], Query()] = "jsonl",
+    version: Annotated[int | None, Query(ge=1, description="A student's version; without it the current one.")] = None,
+    after: Annotated[str | None, Query(max_length=40, description="Go on behind this item.")] = None,
+    raw: Annotated[bool, Query(description="CSV only: leave what spreadsheets would run as it is.")] = False,
+) -> StreamingResponse:
+    """Stream the whole pool: what people labelled, and what the student says of all else."""
+    with database.read() as session:
+        project = session.get_one(Project, caller.project_id)
+        student = registry.get_student(session, project.id, version or registry.CURRENT)
+        total = pool_size(session, project.id)
+        behind = -1 if after is None else number_of(session, project.id, parse_id(after, "item"))
+    predictor = predictors.get(storage, registry.serving_path(student))
+    pages = prediction_pages(database, project, predictor, student.version, behind)
+    headers = {
+        "Content-Disposition": f'attachment; filename="predictions-{project.id}-v{student.version}.{format}"',
+        "Winnow-Items": str(total),
+        "Winnow-Version": str(student.version),
+    }
+    if format == "csv":
+        return StreamingResponse(csv_pages(pages, COLUMNS, raw=raw), media_type="text/csv", headers=headers)
+    return StreamingResponse(json_lines(pages), media_type="application/x-ndjson", headers=headers)
 
 
 def _items(rows: list[dict[str, Any]], reader: RowReader) -> list[Item]:

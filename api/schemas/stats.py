@@ -57,6 +57,33 @@ class Freshness(BaseModel):
     trouble: str | None = Field(description="Why the last round or encoding failed; null where it did not.")
 
 
+class Difference(BaseModel):
+    """A share or a mean in the pool and among the newest items, and the 95 % interval of the difference."""
+
+    pool: float
+    new: float
+    low: float
+    high: float
+
+
+class Drift(BaseModel):
+    """How the newest items differ from the pool, as the student sees both."""
+
+    items: int = Field(description="How many items the newest stretch has.")
+    since: str
+    version: int
+    against: str = Field(description="`holdout`, or `pool` where that is too small.")
+    compared: list[int] = Field(description="So many of the pool, and of the newest items, were looked at.")
+    p_value: float = Field(description="Of no difference between the two in the student's probabilities.")
+    drifted: bool
+    classes: dict[str, Difference] = Field(
+        description="Shares of the classes, by the student; intervals hold together."
+    )
+    confidence: Difference
+    novelty: Difference = Field(description="The share of items that are unlike 95 % of the pool.")
+    words: str
+
+
 class StatsOut(BaseModel):
     """How a project stands. `remaining` items still need labels; null is what is not measured or not there yet."""
 
@@ -65,6 +92,7 @@ class StatsOut(BaseModel):
     skipped: int
     flagged: int
     remaining: int
+    model_labels: int = Field(description="Standing labels that a student gave: counted nowhere else.")
     per_label: dict[str, int]
     per_annotator: dict[str, int]
     annotators: list[Annotator]
@@ -75,5 +103,6 @@ class StatsOut(BaseModel):
     holdout_items: int = Field(description="How many items are held out for measuring, labelled ones included.")
     agreement: None
     labels_saved: None
+    drift: Drift | None = Field(description="Null until there is a student and a stretch that came later.")
     ledger: dict[str, Any]
     budget: None

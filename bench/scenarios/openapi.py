@@ -66,6 +66,7 @@ class Ground:
             "token": self._token,
             "user": self._member,
             "n": lambda: self.round,
+            "run": self._run,
             "v": lambda: "1" if "{j}" in path else "current",
             "j": (lambda: self.export) if "/exports/" in path else self._job,
         }
@@ -105,6 +106,11 @@ class Ground:
     def _member(self) -> str:
         body = {"email": self.people[0], "role": "viewer"}
         return str(self.owner.post(f"/projects/{self.project}/members", json=body).raise_for_status().json()["id"])
+
+    def _run(self) -> str:
+        self.owner.post(f"/projects/{self.project}/label-rest", json={})  # 409: another one works, or no student yet
+        runs = self.owner.get(f"/projects/{self.project}/label-rest", params={"limit": 1}).json()["data"]
+        return str(runs[0]["id"]) if runs else "1"
 
     def _job(self) -> str:
         return str(self.owner.post(f"/projects/{self.new_project()}/rounds").raise_for_status().json()["id"])

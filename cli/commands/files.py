@@ -1,4 +1,4 @@
-"""import, export-labels, export-student: files in and out of a running server."""
+"""import, export-labels, export-student, predict: files in and out of a running server."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command("import", short_help="Import a file into a project.")(import_file)
     app.command("export-labels")(export_labels)
+    app.command("predict", short_help="Write what a student says of the whole pool.")(predict)
     app.command("export-student", short_help="Write a student as a bundle that runs by itself.")(export_student)
 
 
@@ -118,3 +119,40 @@ def export_student(
         emit_json({**result, "out": str(out), "bytes": n_bytes})
     else:
         say(f"{out}: {n_bytes} bytes")
+
+
+def predict(
+    project: ProjectArgument,
+    format: Annotated[Literal["jsonl", "csv"], typer.Option(help="The form of the rows.")] = "jsonl",
+    out: Annotated[Path | None, typer.Option(help="Where to write them. [default: stdout]")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Which student. [default: the current one]")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="CSV only: leave what spreadsheets would run as it is.")] = False,
+    url: Url = None,
+    token: Token = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout (needs --out).")] = False,
+) -> None:
+    """Write the whole pool: what people labelled, and what the student says of all else."""
+    from cli.console import Progress, emit_json, say
+    from cli.options import connect, find_project
+    from cli.transfer import writing
+
+    if json and out is None:
+        raise typer.BadParameter("the rows cannot go to stdout as well: give --out", param_hint="--json")
+    with connect(url, token) as client:
+        found = find_project(client, project)
+        bar = Progress()
+
+        def told(lines: int, total: int | None) -> None:
+            bar.update(lines / total if total else 0.0, f"{lines:,} of {total or 0:,} items")
+
+        try:
+            with writing(out) as target:
+                lines = client.download_predictions(
+                    found.id, target, format=format, version=version, raw=raw, on_progress=told
+                )
+        finally:
+            bar.close()
+    if json:
+        emit_json({"out": str(out), "lines": lines})
+    elif out is not None:
+        say(f"{out}: {lines} lines")

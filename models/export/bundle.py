@@ -20,6 +20,7 @@ from models.compress import compress
 from models.errors import ModelError
 from models.export.archive import write_archive
 from models.export.card import CardFacts, CardFigures, Latency, write_card
+from models.export.collection import collection_files
 from models.export.formats import (
     FORMATS,
     GRAPH_FORMATS,
@@ -81,6 +82,7 @@ def export_bundle(
     out: Path,
     measured: tuple[Sequence[RawItem], ArrayLike] | None = None,
     latency: Latency | None = None,
+    collect: bool = False,
 ) -> BundleReport:
     """Write a bundle: the student in a format, what runs it, what describes it.
 
@@ -92,6 +94,7 @@ def export_bundle(
         card: What the model card is to say.
         out: Path of the zip.
         measured: Raw items with labels that were not trained on, and their class indices.
+        collect: Whether it may collect inputs where it runs (and then only when told to).
         latency: Given instead of measured, for instance to get the same bytes twice.
 
     Raises:
@@ -113,7 +116,8 @@ def export_bundle(
     if latency is None:
         timed = [*parity_items[:_TIMED_TOGETHER]] or calibration
         latency = measure_latency(student, exported.files, timed, runtime=exported.runtime)
-    files = _bundle_files(student, exported, format, card, latency)
+    collection = collection_files(student.task, parity_items) if collect else {}
+    files = _bundle_files(student, exported, format, card, latency, collection)
     write_archive(out, files)
     size = sum(map(len, exported.files.values()))
     return BundleReport(out, out.stat().st_size, size, exported.parity.to_dict(), exported.layers, latency)
@@ -143,9 +147,14 @@ def measure_latency(
 
 
 def _bundle_files(
-    student: Student, exported: Exported, format: str, facts: CardFacts, latency: Latency
+    student: Student,
+    exported: Exported,
+    format: str,
+    facts: CardFacts,
+    latency: Latency,
+    collection: Mapping[str, bytes],
 ) -> dict[str, bytes]:
-    files = _serving_files(student, exported.files, exported.runtime)
+    files = _serving_files(student, exported.files, exported.runtime) | dict(collection)
     parity = exported.parity.to_dict()
     needed = packages(format, student.task)
     figures = CardFigures(
@@ -171,6 +180,7 @@ def _bundle_files(
         "project": facts.project,
         "version": facts.version,
         "bundle": format,
+        "collect": bool(collection),
         "label_counts": dict(facts.label_counts),
         "classes_never_seen": facts.never_seen(student.class_names),
         "accuracy": dict(facts.accuracy) if facts.accuracy else None,

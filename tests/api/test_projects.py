@@ -68,6 +68,7 @@ def test_a_new_project_is_complete(owner: httpx.Client, database: Database) -> N
         "student": "auto",
         "budget": {},
         "device": None,
+        "collect": False,
     }
     assert (made["role"], made["archived_at"]) == ("manager", None)
     assert made["counts"] == {"items": 0, "labeled": 0, "remaining": 0}

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "pydantic", "sqlalchemy", "fastapi", "httpx", "torch", "sklearn", "celery", "streamlit", "rich")
 COMMANDS = (
-    *("serve", "label", "demo", "simulate", "compress", "import", "export-labels", "export-student"),
-    *("user", "token", "worker", "migrate", "doctor", "profile", "bench"),
+    *("serve", "label", "demo", "simulate", "compress", "import", "export-labels", "predict", "label-rest"),
+    *("export-student", "user", "token", "worker", "migrate", "doctor", "profile", "bench"),
 )
 
 

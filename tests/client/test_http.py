@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from client import Client, Job, JobFailed, JobTimeout, ProblemError, Unreachable
@@ -278,3 +279,45 @@ def test_each_call_goes_where_the_contract_says(
     script.answers = [(200, answer)]
     call(client)
     assert script.asked[0][:2] == (method, path)
+
+
+class Breaking(httpx.SyncByteStream):
+    """A body that breaks off after ``data``, unless it is ``whole``."""
+
+    def __init__(self, data: bytes, *, whole: bool) -> None:
+        self._data, self._whole = data, whole
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._data
+        if not self._whole:
+            raise httpx.ReadError("the line broke")
+
+
+def pool_of(bodies: list[tuple[bytes, bool]], asked: list[dict[str, str]]) -> Client:
+    """A client of a service that answers with these bodies, one after another."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(dict(request.url.params))
+        data, whole = bodies.pop(0)
+        headers = {"winnow-items": "3", "winnow-version": "7"}
+        return httpx.Response(200, headers=headers, stream=Breaking(data, whole=whole))
+
+    return Client("http://here", "wn", http=httpx.Client(transport=httpx.MockTransport(answer)))
+
+
+def test_predictions_of_the_pool_go_on_where_they_broke_off_with_the_same_student() -> None:
+    asked: list[dict[str, str]] = []
+    bodies = [(b'{"item": "1"}\n{"item": "2"}\n{"ite', False), (b"", False), (b'{"item": "3"}\n', True)]
+    with pool_of(bodies, asked) as client:
+        out = io.BytesIO()
+        assert client.download_predictions("5", out) == 3
+    assert [json.loads(line)["item"] for line in out.getvalue().splitlines()] == ["1", "2", "3"]
+    assert asked[0] == {"format": "jsonl"}
+    assert asked[1:] == [{"format": "jsonl", "version": "7", "after": "2"}] * 2
+
+
+def test_predictions_that_break_again_and_again_or_are_csv_are_given_up() -> None:
+    with pool_of([(b'{"item": "1"}\n', False), *[(b"", False)] * 3], []) as client, pytest.raises(Unreachable):
+        list(client.iter_predictions("5"))
+    with pool_of([(b"item,key\n1,", False)], []) as client, pytest.raises(Unreachable):
+        client.download_predictions("5", io.BytesIO(), format="csv")

@@ -80,7 +80,10 @@ TABLE: dict[str, tuple[int, str, str]] = {
     "POST /v1/projects/{p}/students/{v}/exports": (202, _READERS, _STRANGER),
     "GET /v1/projects/{p}/students/{v}/exports/{j}": (200, _READERS, _STRANGER),
     "POST /v1/projects/{p}/predictions": (200, _MEMBERS, _STRANGER),
-    "GET /v1/projects/{p}/predictions": (501, _MEMBERS, _STRANGER),
+    "GET /v1/projects/{p}/predictions": (200, _READERS, _STRANGER),
+    "POST /v1/projects/{p}/label-rest": (202, _MANAGERS, _STRANGER),
+    "GET /v1/projects/{p}/label-rest": (200, _READERS, _STRANGER),
+    "DELETE /v1/projects/{p}/label-rest/{run}": (202, _MANAGERS, _STRANGER),
     "GET /v1/projects/{p}/stats": (200, _MEMBERS, _STRANGER),
     "GET /v1/jobs/{j}": (200, _MEMBERS, _STRANGER),
     "DELETE /v1/jobs/{j}": (200, _MANAGERS, _STRANGER),
@@ -107,6 +110,7 @@ _SENDS: dict[str, Callable[[], dict[str, Any]]] = {
     "POST /v1/projects/{p}/batches": lambda: {"json": {"size": 1, "lease_seconds": 1}},
     "POST /v1/projects/{p}/labels": lambda: {"json": {"labels": []}},
     "POST /v1/projects/{p}/students/{v}/exports": lambda: {"json": {"format": "onnx-int8"}},
+    "POST /v1/projects/{p}/label-rest": lambda: {"json": {}},
     "POST /v1/projects/{p}/predictions": lambda: {"json": {"items": [{"text": "cat"}]}},
 }
 
@@ -149,6 +153,7 @@ class Desk:
             "user": lambda: world.member(place),
             "token": lambda: world.token(holder),
             "n": lambda: 1,
+            "run": lambda: world.run(place),
             "v": lambda: 1,
             "j": lambda: world.export(place) if "exports" in route else world.job(place),
         }
@@ -205,7 +210,7 @@ def test_what_is_not_there_and_what_one_may_not_know_of_are_told_apart_by_nothin
     for route, (_, _, row) in TABLE.items():
         if row == _STRANGER and "{p}" in route:
             method, path = route.split()
-            ids = dict.fromkeys(("i", "lease", "label", "user", "n", "v", "j"), "1")
+            ids = dict.fromkeys(("i", "lease", "label", "user", "n", "v", "j", "run"), "1")
             seen = [
                 desk.client.request(
                     method,
@@ -229,6 +234,7 @@ def test_an_id_of_another_project_leads_nowhere_under_ones_own(desk: Desk) -> No
         "lease": world.lease("foreign", "stranger"),
         "label": world.label("foreign", "stranger"),
         "j": world.export("foreign"),
+        "run": world.run("foreign"),
         "user": world.users["stranger"],
     }
     calls = [
@@ -238,6 +244,7 @@ def test_an_id_of_another_project_leads_nowhere_under_ones_own(desk: Desk) -> No
         f"DELETE /v1/projects/{own}/leases/{foreign['lease']}",
         f"DELETE /v1/projects/{own}/labels/{foreign['label']}",
         f"GET /v1/projects/{own}/students/1/exports/{foreign['j']}",
+        f"DELETE /v1/projects/{own}/label-rest/{foreign['run']}",
         f"DELETE /v1/projects/{own}/members/{foreign['user']}",
         f"GET /v1/projects/{own}/rounds/2",
         f"GET /v1/projects/{own}/students/2",

@@ -233,3 +233,14 @@ def test_files_in_a_bundle_are_readable_by_everybody(tmp_path):
     with zipfile.ZipFile(export(tmp_path).path) as archive:
         assert {info.external_attr >> 16 for info in archive.infolist()} == {0o644}
     assert os.path.sep not in "".join(archive.namelist())
+
+
+def test_only_a_bundle_with_consent_has_what_collects(tmp_path):
+    plain = unpack(export(tmp_path), tmp_path / "plain")
+    assert json.loads((plain / "manifest.json").read_text())["collect"] is False
+    assert not (plain / "collect.py").exists()
+    open_ = unpack(export(tmp_path, collect=True), tmp_path / "open")
+    manifest = json.loads((open_ / "manifest.json").read_text())
+    assert manifest["collect"] is True
+    assert {"collect.py", "novelty.json"} <= set(manifest["sha256"])
+    assert json.loads((open_ / "novelty.json").read_text())["task"] == "text"

@@ -137,3 +137,29 @@ def test_a_project_that_is_not_there_is_said_with_those_that_are(winnow, project
     assert answer.returncode == 1
     assert "'vegetables'" in answer.stderr
     assert "fruit" in answer.stderr
+
+
+def test_a_student_is_used_on_the_whole_pool_from_the_command_line(winnow, owner, tmp_path):
+    body = {"name": "used", "task": "text", "labels": ["apple", "pear"], "settings": {"encoder": "hashed"}}
+    used = owner.post("/v1/projects", json=body).raise_for_status().json()["id"]
+    texts = [f"{('red apple', 'green pear')[n % 2]} piece {n}" for n in range(200)]
+    rows = [{"text": text, "label": text.split()[1], "split": "test"} for text in texts[:120]]
+    rows += [{"text": text, "label": text.split()[1]} for text in texts[120:160]] + [{"text": t} for t in texts[160:]]
+    owner.post(f"/v1/projects/{used}/items", json={"items": rows}).raise_for_status()
+    job = owner.post(f"/v1/projects/{used}/rounds").raise_for_status().json()
+    assert wait_job(owner, job)["result"]["state"] == "trained"
+
+    out = tmp_path / "pool.csv"
+    written = winnow("predict", "used", "--format", "csv", "--out", str(out), "--json")
+    assert json.loads(written.stdout) == {"out": str(out), "lines": 81}, written.stderr
+    pool = [json.loads(line) for line in winnow("predict", used).stdout.splitlines()]
+    assert [row["source"] for row in pool] == ["human"] * 40 + ["model"] * 40
+
+    seen = winnow("label-rest", "used")
+    assert seen.stdout.startswith("40 labels would be accepted (100.0% of what is left)"), seen.stdout + seen.stderr
+    run = json.loads(winnow("label-rest", "used", "--apply", "--json").stdout)
+    assert (run["accepted"], run["dry_run"]) == (40, False)
+    assert winnow("label-rest", "used", "--undo", run["run"]).stdout == "40 labels taken back\n"
+    refused = winnow("label-rest", "used", "--undo", "999999")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert winnow("label-rest", "used", "--apply", "--undo", run["run"]).returncode == 2

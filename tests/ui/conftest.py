@@ -60,8 +60,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ApiServer
     with database.write() as session:
         users.create_user(session, *OWNER, "owner")
     storage = Storage(settings.resolved_storage_url, settings.cache_folder)
-    # Imports run; encoding waits for ever: labeling must not.
-    worker = InlineWorker(Runtime(settings, database, storage, "inline"), frozenset({"import"}))
+    # What is asked for on the pages runs; encoding waits for ever: labeling must not.
+    worker = InlineWorker(
+        Runtime(settings, database, storage, "inline"), frozenset({"import", "label-rest", "label-undo"})
+    )
     app = create_app(settings, database=database, storage=storage, send_hint=worker.hint)
     server = ApiServer(app)
     server.start()

@@ -28,6 +28,7 @@ def test_nothing_given_is_the_defaults() -> None:
         ("teacher", "logistic"),
         ("student", "hashed"),
         ("budget", {"labels": 500, "cpu_minutes": 1.5}),
+        ("collect", True),
     ],
 )
 def test_a_good_value_is_kept(name: str, value: Any) -> None:
@@ -61,6 +62,8 @@ def test_a_good_value_is_kept(name: str, value: Any) -> None:
         ("budget", {"euros": 1}),
         ("budget", {"labels": -1}),
         ("budget", {"labels": float("nan")}),
+        ("collect", "yes"),
+        ("collect", 1),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:

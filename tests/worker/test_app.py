@@ -18,8 +18,9 @@ from worker.app import body_of, make_celery
 def test_each_kind_of_job_has_its_task_and_its_work(settings: Settings) -> None:
     app = make_celery(settings)
     ours = {name: app.amqp.router.route({}, name)["queue"].name for name in app.tasks if not name.startswith("celery.")}
-    assert ours == {"round.run": "rounds", "import.run": "bulk", "encode.run": "bulk", "export.run": "bulk"}
-    for kind in ("round", "import", "encode", "export"):
+    bulk = ("import", "encode", "export", "label-rest", "label-undo", "drift")
+    assert ours == {"round.run": "rounds", **{f"{kind}.run": "bulk" for kind in bulk}}
+    for kind in ("round", *bulk):
         assert callable(body_of(kind))
 
 

@@ -18,6 +18,7 @@ _FIELDS = {
     "batch_size": "Labels per round",
     "overlap": "People per item",
     "lease_seconds": "Seconds that an item is held",
+    "collect": "Collecting inputs",
 }
 
 
@@ -53,6 +54,12 @@ def _edit(visitor: Visitor, project: Project) -> None:
         )
         overlap = left.number_input("People per item", 1, 20, int(settings.get("overlap", 1)))
         lease = right.number_input("Seconds that an item is held", 10, 86_400, int(settings.get("lease_seconds", 300)))
+        collect = st.checkbox(
+            "Bundles may collect inputs where they run",
+            bool(settings.get("collect")),
+            help="Only when whoever runs one asks for it (predict.py --collect FILE), and only into that file: the "
+            "least certain and the most novel inputs, to be added here and labelled.",
+        )
         sent = st.form_submit_button("Save", type="primary")
     if not sent:
         return
@@ -64,6 +71,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
             "batch_size": int(batch) if batch.strip().isdecimal() else batch.strip(),
             "overlap": int(overlap),
             "lease_seconds": int(lease),
+            "collect": collect,
         },
     }
     added = [label for label in label_lines(more) if label not in project.class_names]

@@ -11,6 +11,7 @@ from client import Project
 from ui.curve import CurvePoint, curve
 from ui.escaping import escape
 from ui.session import Visitor, go, open_project, told
+from ui.views.drift import show_drift
 from ui.views.progress import show_job
 
 _MEASURABLE = 50
@@ -36,6 +37,7 @@ def _live(visitor: Visitor, project: Project) -> None:
             return
         _numbers(stats)
         _train_now(visitor, project, stats)
+        show_drift(stats)
         st.subheader("Learning curve", anchor=False)
         _curve(project, stats)
         st.subheader("Rounds", anchor=False)

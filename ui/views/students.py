@@ -11,6 +11,7 @@ from client import Project
 from ui.download import download_link
 from ui.escaping import escape
 from ui.session import Visitor, open_project, told
+from ui.views.label_rest import label_rest
 from ui.views.progress import show_job
 from ui.views.report import show_report
 from ui.views.rounds import percent
@@ -33,6 +34,7 @@ def students(visitor: Visitor) -> None:
         return
     st.title(escape(project.name), anchor=False)
     st.subheader("Students", anchor=False)
+    found: list[dict[str, Any]] = []
     with told():
         found = visitor.client.students(project.id)
         if found:
@@ -45,6 +47,9 @@ def students(visitor: Visitor) -> None:
                 "then it can be downloaded here."
             )
     if project.role != "annotator":
+        if found:
+            _predictions(project)
+            label_rest(visitor, project)
         _labels(project)
 
 
@@ -88,6 +93,15 @@ def _versions(visitor: Visitor, project: Project, found: list[dict[str, Any]]) -
             if can and button.button("Promote", key=f"promote-{student['version']}"):
                 visitor.client.promote_student(project.id, int(student["version"]))
                 st.rerun()
+
+
+def _predictions(project: Project) -> None:
+    st.subheader("Predictions of the whole pool", anchor=False)
+    st.caption("What people labelled, and what the current student says of all else, made while it is downloaded.")
+    with st.container(horizontal=True):
+        for kind, name in {"csv": "CSV", "jsonl": "JSONL"}.items():
+            path = f"/v1/projects/{project.id}/predictions?format={kind}"
+            download_link(f"Predictions as {name}", path, key=f"predictions-{kind}")
 
 
 def _labels(project: Project) -> None:

@@ -108,7 +108,7 @@ class Carrier:
         return f"{uploads_of(self.project)}/{int(self.moment.timestamp())}-{name.partition('-')[2] or name}"
 
     def with_paths(self, value: dict[str, Any], places: Sequence[str]) -> dict[str, Any]:
-        """JSON of a job with the paths, and the address of a bundle, as they are at the target."""
+        """JSON of a job with the paths, the address of a bundle and the ids in it as they are at the target."""
         new = dict(value)
         for place in places:
             found = new.get(place)
@@ -116,6 +116,11 @@ class Carrier:
                 new[place] = {name: self._reference(path) for name, path in found.items()}
             elif isinstance(found, str):
                 new[place] = self._reference(found)
+        for label in ("first", "last"):  # of a run that labelled the rest
+            if isinstance(new.get(label), int):
+                new[label] = self.ids["labels"].new(new[label])
+        if "run" in new:
+            new["run"] = _same_type(new["run"], self.ids["jobs"].known(_number(new["run"])))
         return new
 
     def _reference(self, reference: str) -> str:

@@ -13,6 +13,7 @@ from models.encoders import Encoder
 from winnow import attempt_files, features, pool
 from winnow.db.session import lock_project
 from winnow.db.tables import FeatureShard, Project
+from winnow.drift import request_drift
 from winnow.errors import NotFound
 from winnow.features import Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext, encode_runs
@@ -108,6 +109,7 @@ def _finished(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Ta
         request_round_if_labels_wait(session, now)
         if now.ranked_round == 0 and now.n_labels == 0:
             request_round(session, now, forced=False)  # the cold start: the first labels should cover the pool
+        request_drift(session, project.id)
         context.finish(session, _result(encoder, now.next_number, tally))
     return True
 

@@ -60,7 +60,8 @@ def run(runtime: Runtime, context: JobContext) -> None:
         if context.payload["format"] == CASCADE:
             report, cascade = _cascade(runtime, context, project, folder, names, rng, arguments)
         else:
-            report, cascade = export_bundle(folder, context.payload["format"], **arguments), {}
+            collect = bool(project.settings.get("collect"))
+            report, cascade = export_bundle(folder, context.payload["format"], collect=collect, **arguments), {}
         if context.should_stop():  # a round need not wait any more: only the upload is left
             raise Interrupted("stopped")
         runtime.storage.put_file(report.path, path)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.artifacts import save_student
 from models.export.bundle import write_serving_folder
-from winnow import attempt_files, features, registry, rounds
+from winnow import attempt_files, drift, features, registry, rounds
 from winnow.db.base import utcnow
 from winnow.db.session import lock_project
 from winnow.db.tables import Project, Round, Student
@@ -163,6 +163,8 @@ def _publish(
     answer = {"round": n, "state": result.state, "student": version}
     context.finish(session, {**answer, "promoted": result.promoted, "reason": result.reason})
     rounds.request_round_if_due(session, project)
+    if result.promoted:
+        drift.request_again(session, project.id)
     if features.covered(session, project.id) < project.next_number:
         request_encode(session, project.id)
 

@@ -71,3 +71,14 @@ def test_an_audit_entry_names_people_and_jobs_by_their_new_ids_in_the_same_form(
     assert carrier.audit_detail({"job": "17", "user": "7", "role": "5"}) == {"job": "1017", "user": "70", "role": "5"}
     assert carrier.audit_detail({"job": 5}) == {"job": 1005}
     assert carrier.audit_detail({"job": 6, "user": "8"}) == {"job": None, "user": None}
+
+
+def test_a_run_that_labelled_the_rest_points_to_its_labels_by_their_new_ids(carrier):
+    carrier.ids["labels"] = IdMap([3, 5, 9], [101, 102, 103])
+    written = {"first": 3, "last": 9, "at": 9, "written": 3}
+    assert plan.PLAN["jobs"]["checkpoint"](carrier, written) == {**written, "first": 101, "last": 103}
+    assert plan.PLAN["jobs"]["payload"](carrier, {"run": 17, "first": 5, "last": 5}) == {
+        "run": 1017, "first": 102, "last": 102,
+    }  # fmt: skip
+    assert plan.PLAN["jobs"]["result"](carrier, {"run": "17", "removed": 3}) == {"run": "1017", "removed": 3}
+    assert plan.PLAN["jobs"]["checkpoint"](carrier, {"first": None, "last": None}) == {"first": None, "last": None}

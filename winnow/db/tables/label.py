@@ -17,7 +17,8 @@ class Label(Base):
     """What somebody said of an item, for good. It stands until ``superseded_at``.
 
     ``kind`` is label, skip or flag. ``value`` is a class name, or a list of them. ``source`` is human, import or model.
-    ``mechanism`` (holdout, exploration, strategy, review) and ``probability`` were fixed when the item was leased.
+    ``mechanism`` (holdout, exploration, strategy, review) and ``probability`` were fixed when the item was leased; that
+    of a model's label is rest.
     ``round`` and ``student_version`` name what ranked it (round 0: nothing had yet).
     """
 
