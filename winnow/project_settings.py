@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from winnow import llm_endpoints
 from winnow.errors import FieldError, Invalid
 from winnow.hub_encoders import PREFIX, HubEntry, names_for, task_of
+from winnow.llm_endpoints import LlmEndpoint
 from winnow.peer_strategies import PEER_STRATEGIES
 
 TASKS = ("text", "image", "features")
@@ -61,6 +63,8 @@ BUDGETS = (
     "peak_memory_mb",
     "student_mb",
     "student_ms",
+    "llm_cost",
+    "llm_calls",
 )
 
 
@@ -84,14 +88,21 @@ def validate_settings(
     task: str,
     base: Mapping[str, Any] | None = None,
     hub: Mapping[str, HubEntry] | None = None,
+    llm: Mapping[str, LlmEndpoint] | None = None,
 ) -> dict[str, Any]:
-    """Complete settings: ``given`` over ``base`` (the defaults when not given); ``hub`` has the registered encoders.
+    """Complete settings: ``given`` over ``base`` (the defaults when not given).
+
+    ``hub`` has the registered encoders, ``llm`` the registered language models.
 
     Raises:
         Invalid: a name is not known or a value is out of its range; each is named in ``errors``.
     """
     complete = {**default_settings(), **(base or {})}
-    rules = {**_rules(task), "encoder": _encoder(task, hub or {}, complete["encoder"])}
+    rules = {
+        **_rules(task),
+        "encoder": _encoder(task, hub or {}, complete["encoder"]),
+        "teacher": _teacher(task, llm or {}, complete["teacher"]),
+    }
     errors = []
     for name, value in given.items():
         if name not in rules:
@@ -118,7 +129,6 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
         "overlap": _whole(1, 100),
         "holdout": _holdout,
         "lease_seconds": _whole(1, 86_400),
-        "teacher": _one_of(TEACHERS),
         "student": _one_of(STUDENTS[task]),
         "budget": _budget,
     }
@@ -185,6 +195,22 @@ def _encoder(task: str, hub: Mapping[str, HubEntry], present: str) -> Callable[[
             return value
         entry = hub.get(value.removeprefix(PREFIX)) if isinstance(value, str) and value.startswith(PREFIX) else None
         what = "" if entry is None else f"; {value} reads {task_of(entry)} items, this project has {task}"
+        raise ValueError(f"must be one of {', '.join(known)}{what}")
+
+    return rule
+
+
+def _teacher(task: str, llm: Mapping[str, LlmEndpoint], present: str) -> Callable[[Any], str]:
+    """One of ours, or a registered language model for texts. What a project has stays, registered or not."""
+    known = (*TEACHERS, *llm_endpoints.names_for(task, llm))
+
+    def rule(value: Any) -> str:
+        if isinstance(value, str) and (value in known or value == present):
+            return value
+        asks = isinstance(value, str) and value.startswith(llm_endpoints.PREFIX)
+        what = f"; language models read texts, this project has {task}" if asks and task != "text" else ""
+        if asks and task == "text":
+            what = "; the operator registers language models with WINNOW_LLM_ENDPOINTS"
         raise ValueError(f"must be one of {', '.join(known)}{what}")
 
     return rule

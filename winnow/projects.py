@@ -22,6 +22,7 @@ from winnow.db.tables import (
 from winnow.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from winnow.hub_encoders import HubEntry
 from winnow.label_classes import complete_classes
+from winnow.llm_endpoints import LlmEndpoint
 from winnow.names import check_name, check_text
 from winnow.overlap import settle_overlap
 from winnow.permissions import Permission, project_role, role_allows
@@ -93,8 +94,11 @@ def create_project(
     guidelines: str = "",
     settings: Mapping[str, Any] | None = None,
     hub: Mapping[str, HubEntry] | None = None,
+    llm: Mapping[str, LlmEndpoint] | None = None,
 ) -> Project:
-    """Make a project with ``identity`` as its manager; ``hub`` has the encoders that the operator registered.
+    """Make a project with ``identity`` as its manager.
+
+    ``hub`` has the encoders that the operator registered, ``llm`` the language models.
 
     Raises:
         Invalid: a field cannot be used; ``errors`` says which.
@@ -106,7 +110,7 @@ def create_project(
         task=task,
         labels=complete_classes(labels),
         guidelines=_checked_guidelines(guidelines),
-        settings=validate_settings(settings or {}, task, hub=hub),
+        settings=validate_settings(settings or {}, task, hub=hub, llm=llm),
         order_key=secrets.token_hex(32),
         created_by=identity.user_id,
     )
@@ -127,8 +131,11 @@ def update_project(
     settings: Mapping[str, Any] | None = None,
     archived: bool | None = None,
     hub: Mapping[str, HubEntry] | None = None,
+    llm: Mapping[str, LlmEndpoint] | None = None,
 ) -> Project:
-    """Change what is given of a project; ``settings`` are laid over the present ones. ``hub`` as in `create_project`.
+    """Change what is given of a project; ``settings`` are laid over the present ones.
+
+    ``hub`` and ``llm`` as in `create_project`.
 
     Raises:
         Invalid: a field cannot be used.
@@ -145,7 +152,7 @@ def update_project(
         _check_no_class_in_use_goes(session, project, {c["name"] for c in classes})
         project.labels = list(classes)
     if settings is not None:
-        complete = validate_settings(settings, project.task, project.settings, hub)
+        complete = validate_settings(settings, project.task, project.settings, hub, llm)
         _check_settings_can_change(session, project, complete)
         before, project.settings = project.settings, complete
         if complete["overlap"] != before["overlap"]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from winnow import llm_answers
 from winnow.db.tables import FeatureShard, Job, Label, Project, Round, Student, User
 from winnow.holdout import LEAST_ITEMS
 from winnow.label_rows import rfc3339
@@ -34,7 +35,7 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "holdout_items": project.n_holdout_labels + project.n_open_holdout,
         "agreement": None,
         "labels_saved": None,
-        "ledger": totals(session, project.id),
+        "ledger": {**totals(session, project.id), "llm": llm_answers.totals(session, project.id)},
         "budget": None,
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from sampler.strategies import get_strategy
 from sampler.threads import single_thread
 from sampler.unseen_share import unseen_share
 from worker.choices import explained, ranking_choice, unseen_choice, view_choice
+from worker.llm.asking import PREFIX
+from worker.llm.step import Lesson, LlmStep
 from worker.recipe import Recipe
 from worker.round_data import (
     Checkpoints,
@@ -137,13 +139,17 @@ class _Round:
         with self._timed("teacher"):
             self._checkpoints.progress(0.05, f"training the teacher on {len(self._y)} labels")
             teacher = self._teacher()
+        lesson = self._lesson(teacher)
         trained: Trained | None = None
         if self._recipe.student != "none":
             self._checkpoints.progress(0.2, "distilling the student")
-            trained = self._student(teacher)
+            trained = self._student(teacher, lesson.soft if lesson else self._soft(teacher))
         with self._timed("measure"):
             self._checkpoints.progress(0.7, "measuring")
             metrics = self._metrics(teacher, trained)
+            if lesson is not None:
+                metrics["llm"] = lesson.metrics
+                metrics["explanation"] += f" {lesson.why}"
         with self._timed("rank"):
             self._checkpoints.progress(0.85, f"ranking {len(self._candidates)} items")
             ranking, labels, confidences = self._ranking(teacher, trained)
@@ -236,20 +242,18 @@ class _Round:
         self._checkpoints.save("teacher", teacher.arrays())
         return teacher
 
-    def _student(self, teacher: LogisticTeacher) -> Trained:
-        step = StudentStep(
-            replace(
-                self._data,
-                candidate_rows=self._candidates,
-                labeled_rows=self._labeled,
-                y=self._y,
-                exploration=self._explored,
-            ),
-            self._recipe,
-            self._previous,
-            teacher,
-            lambda rows: self._teacher_probabilities(teacher, rows),
-        )
+    def _lesson(self, teacher: LogisticTeacher) -> Lesson | None:
+        """What a language model adds to the teacher; None where none is to be asked."""
+        name = self._recipe.teacher
+        if not name.startswith(PREFIX):
+            return None
+        with self._timed("llm"):
+            rng = np.random.default_rng([self._seeds["teacher"], 1])
+            step = LlmStep(self._settled(), teacher, self._checkpoints, self._soft(teacher), rng)
+            return step.run(name)
+
+    def _student(self, teacher: LogisticTeacher, soft: Callable[[IntArray], NDArray[np.floating[Any]]]) -> Trained:
+        step = StudentStep(self._settled(), self._recipe, self._previous, teacher, soft)
         with self._timed("student"):
             student = None
             saved = self._checkpoints.load("student")
@@ -377,6 +381,19 @@ class _Round:
         if data.class_vectors is None or not len(data.features) or len(np.unique(self._y)) == data.n_classes:
             return None
         return ClassNames(data.features, data.class_vectors, column_means(data.features))
+
+    def _settled(self) -> RoundData:
+        """The data with one label a row, and only the candidates that are left."""
+        return replace(
+            self._data,
+            candidate_rows=self._candidates,
+            labeled_rows=self._labeled,
+            y=self._y,
+            exploration=self._explored,
+        )
+
+    def _soft(self, teacher: LogisticTeacher) -> Callable[[IntArray], NDArray[np.float32]]:
+        return lambda rows: self._teacher_probabilities(teacher, rows)
 
     def _teacher_probabilities(self, teacher: LogisticTeacher, rows: IntArray) -> NDArray[np.float32]:
         """Shape ``(len(rows), n_classes)``; a memory-mapped pool is never copied whole."""

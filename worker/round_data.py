@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from models.students.student import Student
     from models.teachers import LogisticTeacher
+    from worker.llm.asking import Panel
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.floating[Any]]
@@ -48,6 +49,7 @@ class RoundData:
             known.
         class_vectors: Shape ``(n_classes, d)``: the names of the classes by the encoder that ``features`` are of; None
             where it reads no texts, or where each class has labels.
+        panel: The language model that may be asked about rows; None where there is none.
     """
 
     task: str
@@ -65,6 +67,7 @@ class RoundData:
     spread: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     groups: IntArray | None = None
     class_vectors: NDArray[np.floating[Any]] | None = None
+    panel: Panel | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:

@@ -47,6 +47,7 @@ def create_project(body: ProjectCreate, me: Creator, database: DatabaseDep, sett
             guidelines=body.guidelines or "",
             settings=body.settings,
             hub=settings.hf_encoders,
+            llm=settings.llm_endpoints,
         )
         me.record(session, "project.create", project_id=project.id, name=project.name)
     return ProjectOut.of(project, "manager")
@@ -83,6 +84,7 @@ def update_project(body: ProjectUpdate, caller: Manager, database: DatabaseDep, 
             settings=body.settings,
             archived=body.archived,
             hub=settings.hf_encoders,
+            llm=settings.llm_endpoints,
         )
         caller.record(session, "project.update", fields=sorted(body.model_fields_set))
         return ProjectOut.of(project, caller.role)

@@ -7,7 +7,9 @@ from typing import Any
 import streamlit as st
 
 from client import Project
+from ui.escaping import escape
 from ui.session import Visitor, open_project, told
+from ui.views.language_model import notice, teacher_fields
 from ui.views.new_project import label_lines
 
 _FIELDS = {
@@ -18,6 +20,8 @@ _FIELDS = {
     "batch_size": "Labels per round",
     "overlap": "People per item",
     "lease_seconds": "Seconds that an item is held",
+    "teacher": "The teacher",
+    "budget": "The budget",
 }
 
 
@@ -37,6 +41,9 @@ def project_settings(visitor: Visitor) -> None:
 def _edit(visitor: Visitor, project: Project) -> None:
     settings = project.settings
     offered = visitor.client.strategies()
+    endpoints = visitor.client.llm_endpoints()
+    if word := notice(project, endpoints):
+        st.warning(escape(word))
     with st.form("settings", border=False):
         name = st.text_input("Name", project.name)
         guidelines = st.text_area("Guidelines", project.guidelines, height=140)
@@ -53,6 +60,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
         )
         overlap = left.number_input("People per item", 1, 20, int(settings.get("overlap", 1)))
         lease = right.number_input("Seconds that an item is held", 10, 86_400, int(settings.get("lease_seconds", 300)))
+        teaching = teacher_fields(project, endpoints)
         sent = st.form_submit_button("Save", type="primary")
     if not sent:
         return
@@ -64,6 +72,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
             "batch_size": int(batch) if batch.strip().isdecimal() else batch.strip(),
             "overlap": int(overlap),
             "lease_seconds": int(lease),
+            **(teaching.changes(project) if teaching else {}),
         },
     }
     added = [label for label in label_lines(more) if label not in project.class_names]
