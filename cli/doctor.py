@@ -39,7 +39,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Look at everything; nothing is changed but a file that is written and deleted again."""
     return [
         _checked(name, check, settings)
-        for name, check in (*_checks(), *_hub_encoders(settings), *_classifiers(settings))
+        for name, check in (*_checks(), *_hub_encoders(settings), *_classifiers(settings), *_llm_endpoints(settings))
     ]
 
 
@@ -101,6 +101,20 @@ def _hub_encoder(name: str, settings: Settings) -> tuple[bool, str]:
         fetched = settings.hf_download and not Path(entry.source).expanduser().is_absolute()
         return False, f"{error.why}{' (A worker may fetch it at the first use.)' if fetched else ''}"
     return True, f"{task}, {folder}"
+
+
+def _llm_endpoints(settings: Settings) -> Iterator[tuple[str, Callable[[Settings], tuple[bool, str]]]]:
+    for name in sorted(settings.llm_endpoints):
+        yield f"language model llm:{name}", partial(_llm_endpoint, name)
+
+
+def _llm_endpoint(name: str, settings: Settings) -> tuple[bool, str]:
+    """Where texts go, and whether there is a key; nothing is asked, for that would cost."""
+    endpoint = settings.llm_endpoints[name]
+    where = f"{endpoint.model} at {endpoint.host}{'' if endpoint.encrypted else ', which is sent texts UNENCRYPTED'}"
+    if endpoint.api_key_env is not None and endpoint.key() is None:
+        return False, f"{where}: the variable {endpoint.api_key_env}, which is to hold the key, is not set here"
+    return True, where
 
 
 def _python(_settings: Settings) -> tuple[bool, str]:

@@ -90,6 +90,10 @@ class Client:
         """The names of the query strategies that a project may have; of other libraries those that are installed."""
         return [str(row["name"]) for row in self._get("/v1/strategies")["data"]]
 
+    def llm_endpoints(self) -> list[Json]:
+        """The language models that a project of texts may name as its teacher, and where each sends them."""
+        return list(self._get("/v1/llm-endpoints")["data"])
+
     def create_project(
         self,
         name: str,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 #: The newest revision; a test compares it with the files.
-HEAD = "0001"
+HEAD = "0002"
 _FOLDER = Path(__file__).parent
 _LOCK = 7_205_759_403_792_795
 

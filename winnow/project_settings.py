@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from winnow import llm_endpoints
 from winnow.errors import FieldError, Invalid
 from winnow.hub_encoders import PREFIX, HubEntry, names_for, task_of
+from winnow.llm_endpoints import LlmEndpoint
 from winnow.peer_strategies import PEER_STRATEGIES
 
 TASKS = ("text", "image", "features")
@@ -65,6 +67,8 @@ BUDGETS = (
     "peak_memory_mb",
     "student_mb",
     "student_ms",
+    "llm_cost",
+    "llm_calls",
 )
 
 
@@ -91,10 +95,11 @@ def validate_settings(
     base: Mapping[str, Any] | None = None,
     hub: Mapping[str, HubEntry] | None = None,
     teachers: Sequence[str] = (),
+    llm: Mapping[str, LlmEndpoint] | None = None,
 ) -> dict[str, Any]:
     """Complete settings: ``given`` over ``base`` (the defaults when not given).
 
-    ``hub`` has the registered encoders, ``teachers`` the names of registered teachers.
+    ``hub`` has the registered encoders, ``teachers`` the names of registered teachers, ``llm`` the language models.
 
     Raises:
         Invalid: a name is not known or a value is out of its range; each is named in ``errors``.
@@ -103,8 +108,7 @@ def validate_settings(
     rules = {
         **_rules(task),
         "encoder": _encoder(task, hub or {}, complete["encoder"]),
-        # What a project has stays, registered or not.
-        "teacher": _one_of((*TEACHERS[task], *teachers), complete["teacher"]),
+        "teacher": _teacher(task, teachers, llm or {}, complete["teacher"]),
     }
     errors = []
     for name, value in given.items():
@@ -200,6 +204,22 @@ def _encoder(task: str, hub: Mapping[str, HubEntry], present: str) -> Callable[[
             return value
         entry = hub.get(value.removeprefix(PREFIX)) if isinstance(value, str) and value.startswith(PREFIX) else None
         what = "" if entry is None else f"; {value} reads {task_of(entry)} items, this project has {task}"
+        raise ValueError(f"must be one of {', '.join(known)}{what}")
+
+    return rule
+
+
+def _teacher(task: str, teachers: Sequence[str], llm: Mapping[str, LlmEndpoint], present: str) -> Callable[[Any], str]:
+    """One of ours, a registered classifier, or a registered language model for texts. What a project has stays, registered or not."""
+    known = (*TEACHERS[task], *teachers, *llm_endpoints.names_for(task, llm))
+
+    def rule(value: Any) -> str:
+        if isinstance(value, str) and (value in known or value == present):
+            return value
+        asks = isinstance(value, str) and value.startswith(llm_endpoints.PREFIX)
+        what = f"; language models read texts, this project has {task}" if asks and task != "text" else ""
+        if asks and task == "text":
+            what = "; the operator registers language models with WINNOW_LLM_ENDPOINTS"
         raise ValueError(f"must be one of {', '.join(known)}{what}")
 
     return rule

@@ -22,6 +22,7 @@ from winnow.db.tables import (
 from winnow.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from winnow.hub_encoders import HubEntry
 from winnow.label_classes import complete_classes
+from winnow.llm_endpoints import LlmEndpoint
 from winnow.names import check_name, check_text
 from winnow.overlap import settle_overlap
 from winnow.permissions import Permission, project_role, role_allows
@@ -94,10 +95,12 @@ def create_project(
     settings: Mapping[str, Any] | None = None,
     hub: Mapping[str, HubEntry] | None = None,
     teachers: Sequence[str] = (),
+    llm: Mapping[str, LlmEndpoint] | None = None,
 ) -> Project:
     """Make a project with ``identity`` as its manager.
 
-    ``hub`` has the encoders that the operator registered, ``teachers`` the names of the registered teachers.
+    ``hub`` has the encoders that the operator registered, ``teachers`` the names of the registered teachers, ``llm`` the
+    language models.
 
     Raises:
         Invalid: a field cannot be used; ``errors`` says which.
@@ -109,7 +112,7 @@ def create_project(
         task=task,
         labels=complete_classes(labels),
         guidelines=_checked_guidelines(guidelines),
-        settings=validate_settings(settings or {}, task, hub=hub, teachers=teachers),
+        settings=validate_settings(settings or {}, task, hub=hub, teachers=teachers, llm=llm),
         order_key=secrets.token_hex(32),
         created_by=identity.user_id,
     )
@@ -131,6 +134,7 @@ def update_project(
     archived: bool | None = None,
     hub: Mapping[str, HubEntry] | None = None,
     teachers: Sequence[str] = (),
+    llm: Mapping[str, LlmEndpoint] | None = None,
 ) -> Project:
     """Change what is given of a project; ``settings`` are laid over the present ones. The rest as in `create_project`.
 
@@ -149,7 +153,7 @@ def update_project(
         _check_no_class_in_use_goes(session, project, {c["name"] for c in classes})
         project.labels = list(classes)
     if settings is not None:
-        complete = validate_settings(settings, project.task, project.settings, hub, teachers)
+        complete = validate_settings(settings, project.task, project.settings, hub, teachers, llm)
         _check_settings_can_change(session, project, complete)
         before, project.settings = project.settings, complete
         if complete["overlap"] != before["overlap"]:

@@ -10,12 +10,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from winnow.classifiers import ClassifierEntries
 from winnow.hub_encoders import HubEntries
+from winnow.llm_endpoints import LlmEndpoints
 
 
 class Settings(BaseSettings):
     """Everything that an operator can set. Each field is documented in docs/settings.md (a test says so)."""
 
-    model_config = SettingsConfigDict(env_prefix="WINNOW_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="WINNOW_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     data: Path = Field(default_factory=lambda: Path.home() / ".winnow", description="Folder of the embedded defaults.")
     database_url: str | None = Field(None, description="SQLAlchemy URL; SQLite in the data folder when not set.")
@@ -46,6 +47,9 @@ class Settings(BaseSettings):
 
     classifiers: ClassifierEntries = Field(
         default_factory=dict, description="Classifiers sklearn:NAME that projects may use as teachers (JSON)."
+    )
+    llm_endpoints: LlmEndpoints = Field(
+        default_factory=dict, description="Language models llm:NAME that projects may ask (JSON); none, no network."
     )
 
     job_lease_seconds: float = Field(10.0, gt=0, description="A job whose heartbeat is older than this is taken over.")

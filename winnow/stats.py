@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from winnow import llm_answers
 from winnow.db.tables import FeatureShard, Job, Label, Project, Round, Student, User
 from winnow.drift import newest_drift
 from winnow.holdout import LEAST_ITEMS
@@ -37,7 +38,7 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "agreement": None,
         "labels_saved": None,
         "drift": newest_drift(session, project.id),
-        "ledger": totals(session, project.id),
+        "ledger": {**totals(session, project.id), "llm": llm_answers.totals(session, project.id)},
         "budget": None,
     }
 

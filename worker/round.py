@@ -22,6 +22,9 @@ from sampler.strategies import get_strategy
 from sampler.threads import single_thread
 from sampler.unseen_share import unseen_share
 from worker.choices import explained, ranking_choice, unseen_choice, view_choice
+from worker.llm.asking import PREFIX
+from worker.llm.step import Lesson as LlmLesson
+from worker.llm.step import LlmStep
 from worker.packing import packed, unpacked
 from worker.recipe import Recipe
 from worker.round_data import (
@@ -49,6 +52,9 @@ __all__ = [
     "run_round",
     "settle_labels",
 ]
+
+Soft = Callable[[IntArray], NDArray[np.floating[Any]]]
+"""Soft labels of rows, (n, n_classes)."""
 
 _NO_CARRY = {"rounds_since_cold": 0, "cold_agreement": None, "cold_labels": 0, "family_labels": 0}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).
@@ -111,13 +117,18 @@ class _Round:
             self._checkpoints.progress(0.05, f"training the teacher on {len(self._y)} labels")
             teacher = self._teacher()
             taught = self._taught(teacher)
+        asked = self._asked(teacher)
+        soft = asked.soft if asked is not None else taught.predict_proba if taught is not None else None
         trained: Trained | None = None
-        if taught is not None and self._recipe.student != "none":
+        if soft is not None and self._recipe.student != "none":
             self._checkpoints.progress(0.2, "distilling the student")
-            trained = self._student(teacher, taught)
+            trained = self._student(teacher, soft)
         with self._timed("measure"):
             self._checkpoints.progress(0.7, "measuring")
-            metrics = self._metrics(teacher, taught, trained)
+            metrics = self._metrics(teacher, taught, soft, trained)
+            if asked is not None:
+                metrics |= {"llm": asked.metrics, "teacher_kind": self._recipe.teacher, "teacher_why": asked.why}
+                metrics["explanation"] += f" {asked.why}"
         with self._timed("rank"):
             self._checkpoints.progress(0.85, f"ranking {len(self._candidates)} items")
             ranking, labels, confidences = self._ranking(teacher, trained)
@@ -218,13 +229,26 @@ class _Round:
 
     def _taught(self, teacher: LogisticTeacher) -> Taught | None:
         """What gives the soft labels; None where nobody would learn from them."""
-        if self._recipe.student == "none" and self._recipe.teacher in ("auto", "logistic"):
+        recipe = self._recipe
+        if recipe.student == "none" and recipe.teacher in ("auto", "logistic"):
+            return None
+        if recipe.teacher.startswith(PREFIX):
             return None
         before = self._previous.teacher if self._previous else None
-        return TeachingStep(self._settled, self._recipe, before, teacher, self._seeds["teacher"]).run(self._checkpoints)
+        return TeachingStep(self._settled, recipe, before, teacher, self._seeds["teacher"]).run(self._checkpoints)
 
-    def _student(self, teacher: LogisticTeacher, taught: Taught) -> Trained:
-        step = StudentStep(self._settled, self._recipe, self._previous, teacher, taught.predict_proba)
+    def _asked(self, teacher: LogisticTeacher) -> LlmLesson | None:
+        """What a language model adds to the teacher; None where none is to be asked."""
+        name = self._recipe.teacher
+        if not name.startswith(PREFIX):
+            return None
+        with self._timed("llm"):
+            rng = np.random.default_rng([self._seeds["teacher"], 1])
+            step = LlmStep(self._settled, teacher, self._checkpoints, self._soft(teacher), rng)
+            return step.run(name)
+
+    def _student(self, teacher: LogisticTeacher, soft: Soft) -> Trained:
+        step = StudentStep(self._settled, self._recipe, self._previous, teacher, soft)
         with self._timed("student"):
             student = None
             saved = self._checkpoints.load("student")
@@ -238,7 +262,9 @@ class _Round:
         with self._timed("promote"):
             return step.decide(student)
 
-    def _metrics(self, teacher: LogisticTeacher, taught: Taught | None, trained: Trained | None) -> dict[str, Any]:
+    def _metrics(
+        self, teacher: LogisticTeacher, taught: Taught | None, soft: Soft | None, trained: Trained | None
+    ) -> dict[str, Any]:
         from worker.measure import measured
 
         data = self._data
@@ -262,8 +288,8 @@ class _Round:
         metrics["explanation"] = explained(metrics)
         on_holdout = self._teacher_probabilities(teacher, data.holdout_rows)
         metrics["teacher"] = measured(data.holdout_y, on_holdout)
-        if taught is not None:
-            metrics["composite"] = measured(data.holdout_y, taught.predict_proba(data.holdout_rows))
+        if soft is not None:
+            metrics["composite"] = measured(data.holdout_y, soft(data.holdout_rows))
         if trained is not None:
             metrics["student"] = measured(data.holdout_y, trained.on_holdout)
             metrics.update(trained.metrics)
@@ -374,6 +400,9 @@ class _Round:
         if data.class_vectors is None or not len(data.features) or len(np.unique(self._y)) == data.n_classes:
             return None
         return ClassNames(data.features, data.class_vectors, column_means(data.features))
+
+    def _soft(self, teacher: LogisticTeacher) -> Callable[[IntArray], NDArray[np.float32]]:
+        return lambda rows: self._teacher_probabilities(teacher, rows)
 
     def _teacher_probabilities(self, teacher: LogisticTeacher, rows: IntArray) -> NDArray[np.float32]:
         """Shape ``(len(rows), n_classes)``; a memory-mapped pool is never copied whole."""

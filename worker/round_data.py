@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from models.replay import Lesson
     from models.students.student import Student
     from models.teachers import LogisticTeacher
+    from worker.llm.asking import Panel
     from worker.teaching import Taught
 
 IntArray = NDArray[np.int64]
@@ -52,6 +53,7 @@ class RoundData:
             where it reads no texts, or where each class has labels.
         class_phrases: Gives several phrasings of each class's name by the same encoder, ``(n_classes, phrasings, d)``;
             only called by a teacher that reads them. None, or it gives None, where the encoder reads no texts.
+        panel: The language model that may be asked about rows; None where there is none.
     """
 
     task: str
@@ -70,6 +72,7 @@ class RoundData:
     groups: IntArray | None = None
     class_vectors: NDArray[np.floating[Any]] | None = None
     class_phrases: Callable[[], NDArray[np.floating[Any]] | None] | None = None
+    panel: Panel | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:

@@ -49,6 +49,7 @@ def create_project(body: ProjectCreate, me: Creator, database: DatabaseDep, sett
             settings=body.settings,
             hub=settings.hf_encoders,
             teachers=classifier_names(settings.classifiers),
+            llm=settings.llm_endpoints,
         )
         me.record(session, "project.create", project_id=project.id, name=project.name)
     return ProjectOut.of(project, "manager")
@@ -86,6 +87,7 @@ def update_project(body: ProjectUpdate, caller: Manager, database: DatabaseDep, 
             archived=body.archived,
             hub=settings.hf_encoders,
             teachers=classifier_names(settings.classifiers),
+            llm=settings.llm_endpoints,
         )
         caller.record(session, "project.update", fields=sorted(body.model_fields_set))
         return ProjectOut.of(project, caller.role)

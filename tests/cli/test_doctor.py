@@ -50,3 +50,24 @@ def test_every_registered_classifier_is_built(tmp_path):
             "sklearn.linear_model.LinearRegression is not a classifier of one class an item",
         ),
     }
+
+
+def test_every_registered_language_model_is_looked_at_and_none_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("GOOD_KEY", "sk-good")
+    entries = {
+        "far": {"url": "https://api.example.org/v1", "model": "m", "api_key_env": "GOOD_KEY"},
+        "keyless": {"url": "https://api.example.org/v1", "model": "m", "api_key_env": "NO_SUCH_KEY"},
+        "plain": {"url": "http://192.0.2.1/v1", "model": "m"},
+    }
+    settings = Settings(data=tmp_path / "data", llm_endpoints=entries)
+    found = {finding.name: finding for finding in examine(settings) if finding.name.startswith("language model ")}
+    assert {name: finding.ok for name, finding in found.items()} == {
+        "language model llm:far": True,
+        "language model llm:keyless": False,
+        "language model llm:plain": True,
+    }
+    assert found["language model llm:far"].detail == "m at api.example.org"
+    assert (
+        "the variable NO_SUCH_KEY, which is to hold the key, is not set" in found["language model llm:keyless"].detail
+    )
+    assert "UNENCRYPTED" in found["language model llm:plain"].detail

@@ -7,7 +7,9 @@ from typing import Any
 import streamlit as st
 
 from client import Project
+from ui.escaping import escape
 from ui.session import Visitor, open_project, told
+from ui.views.language_model import notice, teacher_fields
 from ui.views.new_project import label_lines
 
 _FIELDS = {
@@ -19,6 +21,8 @@ _FIELDS = {
     "overlap": "People per item",
     "lease_seconds": "Seconds that an item is held",
     "collect": "Collecting inputs",
+    "teacher": "The teacher",
+    "budget": "The budget",
 }
 
 
@@ -38,6 +42,9 @@ def project_settings(visitor: Visitor) -> None:
 def _edit(visitor: Visitor, project: Project) -> None:
     settings = project.settings
     offered = visitor.client.strategies()
+    endpoints = visitor.client.llm_endpoints()
+    if word := notice(project, endpoints):
+        st.warning(escape(word))
     with st.form("settings", border=False):
         name = st.text_input("Name", project.name)
         guidelines = st.text_area("Guidelines", project.guidelines, height=140)
@@ -60,6 +67,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
             help="Only when whoever runs one asks for it (predict.py --collect FILE), and only into that file: the "
             "least certain and the most novel inputs, to be added here and labelled.",
         )
+        teaching = teacher_fields(project, endpoints)
         sent = st.form_submit_button("Save", type="primary")
     if not sent:
         return
@@ -72,6 +80,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
             "overlap": int(overlap),
             "lease_seconds": int(lease),
             "collect": collect,
+            **(teaching.changes(project) if teaching else {}),
         },
     }
     added = [label for label in label_lines(more) if label not in project.class_names]

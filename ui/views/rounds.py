@@ -12,6 +12,7 @@ from ui.curve import CurvePoint, curve
 from ui.escaping import escape
 from ui.session import Visitor, go, open_project, told
 from ui.views.drift import show_drift
+from ui.views.language_model import asks_one, notice
 from ui.views.progress import show_job
 
 _MEASURABLE = 50
@@ -24,6 +25,9 @@ def rounds(visitor: Visitor) -> None:
     if project is None:
         return
     st.title(escape(project.name), anchor=False)
+    if asks_one(project):
+        with told():
+            st.caption(escape(notice(project, visitor.client.llm_endpoints()) or ""))
     _live(visitor, project)
 
 

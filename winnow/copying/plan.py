@@ -162,6 +162,12 @@ PLAN: Mapping[str, Mapping[str, Rule]] = {
         project_id=the_project,
         job_id=row_of("jobs"),
     ),
+    "llm_answers": _columns(
+        *("question", "family", "endpoint", "model", "number", "examples", "state", "votes", "probabilities"),
+        *("calls", "tokens_in", "tokens_out", "cost", "currency", "created_at", "answered_at"),
+        id=row_of("llm_answers"),
+        project_id=the_project,
+    ),
     "audit": _columns(
         *("at", "action", "address"), id=row_of("audit"), user_id=person, project_id=the_project, detail=audited
     ),
@@ -177,7 +183,7 @@ LEFT_OUT: Mapping[str, str] = {
 }
 
 #: Tables whose rows get new ids, in the order of the old ones.
-NUMBERED = ("items", "jobs", "labels", "label_requests", "leases", "ledger", "audit")
+NUMBERED = ("items", "jobs", "labels", "label_requests", "leases", "ledger", "llm_answers", "audit")
 
 
 def table(name: str) -> Table:

@@ -25,6 +25,7 @@ from winnow.queue import QueueRow, replace_queue
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
 from worker.lessons import write_lesson
+from worker.llm.panel import make_panel
 from worker.recipe import Recipe
 from worker.round import run_round
 from worker.round_checkpoints import StoredCheckpoints
@@ -55,6 +56,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
         return
     context.progress(0.04, "loading the features")
     data, rows, encoder = load_data(runtime, context, snapshot)
+    data = replace(data, panel=make_panel(runtime, context, snapshot.project, rows))
     recipe = make_recipe(snapshot, encoder.name, runtime.settings)
     checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest)
     previous = load_previous(runtime, snapshot)
@@ -152,7 +154,7 @@ def _publish(
             promoted=result.promoted,
             reason=result.reason,
             metrics={**result.metrics, "timings": result.timings},
-            costs=costs,
+            costs={**costs, **({"llm": asked} if (asked := result.metrics.get("llm", {}).get("usage")) else {})},
             seconds=round((finished - started).total_seconds(), 3),
             started_at=started,
             finished_at=finished,

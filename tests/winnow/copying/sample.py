@@ -23,6 +23,7 @@ from winnow.db.tables import (
     Job,
     Label,
     LedgerEntry,
+    LlmAnswer,
     Member,
     Project,
     Round,
@@ -228,6 +229,25 @@ class Sample(Pool):
                     flops=1.7976931348623157e308,
                     watt_hours=5e-324,
                     grams_co2e=0.0,
+                )
+            )
+            session.add(
+                LlmAnswer(
+                    project_id=p,
+                    question="a" * 64,
+                    family="f" * 64,
+                    endpoint="far",
+                    model="m",
+                    number=7,
+                    examples=[1, 2],
+                    state="answered",
+                    votes=[1],
+                    probabilities=[THIRD, 1 - THIRD],
+                    calls=1,
+                    tokens_in=2**40,
+                    tokens_out=1,
+                    cost=0.1 + 0.2,
+                    currency="USD",
                 )
             )
             item = self.items()[0]

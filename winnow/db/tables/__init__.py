@@ -5,6 +5,7 @@ from winnow.db.tables.item import Content, Item
 from winnow.db.tables.job import Job, WorkerSeen
 from winnow.db.tables.label import Label, LabelRequest
 from winnow.db.tables.ledger import AuditEntry, LedgerEntry
+from winnow.db.tables.llm_answer import LlmAnswer
 from winnow.db.tables.project import Member, Project
 from winnow.db.tables.queue import Lease, QueueEntry
 from winnow.db.tables.round import Round, Student
@@ -21,6 +22,7 @@ __all__ = [
     "LabelRequest",
     "Lease",
     "LedgerEntry",
+    "LlmAnswer",
     "Member",
     "Project",
     "QueueEntry",

@@ -1,0 +1,1 @@
+"""Asking language models over the network, and their part of a round."""
