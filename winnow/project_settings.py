@@ -47,7 +47,13 @@ ENCODERS = {
     "image": ("auto", "patches"),
     "features": ("auto", "none"),
 }
-TEACHERS = ("auto", "logistic")
+#: Teachers that fine-tune an encoder: all of it, or a part.
+FINETUNED = ("finetuned", "finetuned-lora", "finetuned-bias", "finetuned-last")
+TEACHERS = {
+    "text": ("auto", "logistic", *FINETUNED),
+    "image": ("auto", "logistic"),
+    "features": ("auto", "logistic"),
+}
 STUDENTS = {
     "text": ("auto", "hashed"),
     "image": ("auto", "convnet"),
@@ -118,7 +124,7 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
         "overlap": _whole(1, 100),
         "holdout": _holdout,
         "lease_seconds": _whole(1, 86_400),
-        "teacher": _one_of(TEACHERS),
+        "teacher": _one_of(TEACHERS[task]),
         "student": _one_of(STUDENTS[task]),
         "budget": _budget,
     }

@@ -13,7 +13,8 @@ class Recipe:
     Attributes:
         strategy: Name of a query strategy of the sampler.
         encoder: Name of the encoder that the features came from; written down, not used.
-        teacher: ``logistic``, or ``auto`` for the same.
+        teacher: ``logistic``, or ``auto`` for the same; or an encoder that is fine-tuned (`worker.finetuned.METHODS`),
+            whose soft labels the student then learns from while the head ranks.
         student: A family of students, ``auto`` for the task's, or ``none`` for no student at all.
         ranker: Whose probabilities rank: ``teacher`` or ``student``.
         seed: What the round's generator was seeded with; written down, not used.

@@ -23,6 +23,7 @@ from sampler.strategies import get_strategy
 from sampler.threads import single_thread
 from sampler.unseen_share import unseen_share
 from worker.choices import explained, ranking_choice, unseen_choice, view_choice
+from worker.finetuned import METHODS, FinetunedStep
 from worker.recipe import Recipe
 from worker.round_data import (
     Checkpoints,
@@ -36,6 +37,7 @@ from worker.students import StudentStep, Trained
 
 if TYPE_CHECKING:
     from models.teachers import LogisticTeacher
+    from worker.finetuned import Finetuned
 
 __all__ = [
     "Checkpoints",
@@ -137,13 +139,14 @@ class _Round:
         with self._timed("teacher"):
             self._checkpoints.progress(0.05, f"training the teacher on {len(self._y)} labels")
             teacher = self._teacher()
+            finetuned = self._finetuned(teacher)
         trained: Trained | None = None
         if self._recipe.student != "none":
             self._checkpoints.progress(0.2, "distilling the student")
-            trained = self._student(teacher)
+            trained = self._student(teacher, finetuned)
         with self._timed("measure"):
             self._checkpoints.progress(0.7, "measuring")
-            metrics = self._metrics(teacher, trained)
+            metrics = self._metrics(teacher, trained, finetuned)
         with self._timed("rank"):
             self._checkpoints.progress(0.85, f"ranking {len(self._candidates)} items")
             ranking, labels, confidences = self._ranking(teacher, trained)
@@ -163,6 +166,7 @@ class _Round:
             teacher=teacher,
             student=trained.student if trained else None,
             probabilities=ranking.probabilities,
+            finetuned=finetuned,
         )
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -236,20 +240,20 @@ class _Round:
         self._checkpoints.save("teacher", teacher.arrays())
         return teacher
 
-    def _student(self, teacher: LogisticTeacher) -> Trained:
-        step = StudentStep(
-            replace(
-                self._data,
-                candidate_rows=self._candidates,
-                labeled_rows=self._labeled,
-                y=self._y,
-                exploration=self._explored,
-            ),
-            self._recipe,
-            self._previous,
-            teacher,
-            lambda rows: self._teacher_probabilities(teacher, rows),
-        )
+    def _finetuned(self, teacher: LogisticTeacher) -> Finetuned | None:
+        """What gives the soft labels where the recipe names a fine-tuned teacher; the head ranks all the same."""
+        if self._recipe.teacher not in METHODS:
+            return None
+        kept = self._previous.finetuned if self._previous else None
+        seed = self._seeds["teacher"]
+        step = FinetunedStep(self._settled, self._recipe.teacher, kept, teacher, self._checkpoints, seed)
+        finetuned = step.run()
+        self._flops += finetuned.flops
+        return finetuned
+
+    def _student(self, teacher: LogisticTeacher, finetuned: Finetuned | None) -> Trained:
+        soft = finetuned.predict_proba if finetuned else lambda rows: self._teacher_probabilities(teacher, rows)
+        step = StudentStep(self._settled, self._recipe, self._previous, teacher, soft)
         with self._timed("student"):
             student = None
             saved = self._checkpoints.load("student")
@@ -262,7 +266,9 @@ class _Round:
         with self._timed("promote"):
             return step.decide(student)
 
-    def _metrics(self, teacher: LogisticTeacher, trained: Trained | None) -> dict[str, Any]:
+    def _metrics(
+        self, teacher: LogisticTeacher, trained: Trained | None, finetuned: Finetuned | None
+    ) -> dict[str, Any]:
         from worker.measure import measured
 
         data = self._data
@@ -284,6 +290,9 @@ class _Round:
         metrics["explanation"] = explained(metrics)
         on_holdout = self._teacher_probabilities(teacher, data.holdout_rows)
         metrics["teacher"] = measured(data.holdout_y, on_holdout)
+        if finetuned is not None:
+            soft = measured(data.holdout_y, finetuned.predict_proba(data.holdout_rows))
+            metrics["finetuned"] = {**finetuned.metrics, "accuracy": soft}
         if trained is not None:
             metrics["student"] = measured(data.holdout_y, trained.on_holdout)
             metrics.update(trained.metrics)
@@ -355,6 +364,17 @@ class _Round:
         )
 
     # --- parts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _settled(self) -> RoundData:
+        """The round's data with one label a row and the candidates that are left."""
+        return replace(
+            self._data,
+            candidate_rows=self._candidates,
+            labeled_rows=self._labeled,
+            y=self._y,
+            exploration=self._explored,
+        )
 
     def _scaling(
         self, teacher: LogisticTeacher | None, features: NDArray[np.floating[Any]]

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from models.finetune.base import Base
     from models.students.student import Student
     from models.teachers import LogisticTeacher
+    from worker.finetuned import Finetuned
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.floating[Any]]
@@ -48,6 +50,7 @@ class RoundData:
             known.
         class_vectors: Shape ``(n_classes, d)``: the names of the classes by the encoder that ``features`` are of; None
             where it reads no texts, or where each class has labels.
+        base: The weights that a fine-tuned teacher begins from; None where the recipe's teacher is no such one.
     """
 
     task: str
@@ -65,6 +68,7 @@ class RoundData:
     spread: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     groups: IntArray | None = None
     class_vectors: NDArray[np.floating[Any]] | None = None
+    base: Base | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:
@@ -89,6 +93,8 @@ class PreviousRound:
         rounds_since_cold: `RoundResult.carry`'s: rounds since a student was trained from scratch.
         cold_agreement: `RoundResult.carry`'s: how well that one agreed with its teacher.
         cold_labels: `RoundResult.carry`'s: how many labels it learned from.
+        finetuned: Arrays of the fine-tuned teacher that was last trained; None where there is none.
+        finetuned_in: The version of the student that they lie with.
     """
 
     teacher: Arrays | None = None
@@ -98,6 +104,8 @@ class PreviousRound:
     rounds_since_cold: int = 0
     cold_agreement: float | None = None
     cold_labels: int = 0
+    finetuned: Arrays | None = None
+    finetuned_in: int | None = None
 
 
 class Checkpoints(Protocol):
@@ -149,6 +157,7 @@ class RoundResult:
         teacher: The trained teacher.
         student: The trained student.
         probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.
+        finetuned: The fine-tuned teacher, where the recipe asks for one.
     """
 
     state: str
@@ -166,3 +175,4 @@ class RoundResult:
     teacher: LogisticTeacher | None = None
     student: Student | None = None
     probabilities: FloatArray | None = None
+    finetuned: Finetuned | None = None

@@ -24,10 +24,11 @@ from winnow.projects import class_names
 from winnow.queue import QueueRow, replace_queue
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
+from worker.finetuned_files import put_weights
 from worker.recipe import Recipe
 from worker.round import run_round
 from worker.round_checkpoints import StoredCheckpoints
-from worker.round_data import RoundResult
+from worker.round_data import PreviousRound, RoundResult
 from worker.round_inputs import (
     CARRY,
     HALF_LABELED,
@@ -62,7 +63,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
     if result.state != "trained":
         _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return
-    path = _store(runtime, context, result)
+    path = _store(runtime, context, result, previous)
     with runtime.database.write() as session:
         _publish(session, context, snapshot, recipe, result, rows, path, started)
 
@@ -82,7 +83,7 @@ def _no_data(
         context.finish(session, answer)
 
 
-def _store(runtime: Runtime, context: JobContext, result: RoundResult) -> str:
+def _store(runtime: Runtime, context: JobContext, result: RoundResult, previous: PreviousRound | None) -> str:
     """Write the student, what serves it and what the next round leans on; returns the path in the storage."""
     if result.student is None or result.teacher is None or context.project_id is None:
         raise ValueError("a trained round has a teacher and a student")
@@ -92,7 +93,8 @@ def _store(runtime: Runtime, context: JobContext, result: RoundResult) -> str:
         save_student(folder / "student", result.student)
         arrays = {name: np.ascontiguousarray(array) for name, array in result.teacher.arrays().items()}
         save_file(arrays, folder / "student" / TEACHER)
-        carry = {**result.carry, "class_names": list(result.student.class_names)}
+        kept = put_weights(folder, result.finetuned, previous)
+        carry = {**result.carry, **kept, "class_names": list(result.student.class_names)}
         (folder / "student" / CARRY).write_text(json.dumps(carry), "utf-8")
         write_serving_folder(result.student, folder / "serving")
         attempt_files.put_folder(runtime.storage, folder, path)
