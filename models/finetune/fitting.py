@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.calibrate import apply_temperature
 from models.finetune.base import Base, BaseNetwork
+from models.finetune.memory import MemoryPlan
 from models.finetune.model import FinetunedModel, spread
 from models.finetune.network import TextClassifier
 from models.finetune.recipe import FinetuneRecipe, chosen_precision
@@ -51,28 +52,33 @@ def fit_model(
             P = run.probabilities(run.held_ids)
             _, temperature = calibrated_loss(P, run.held_y)
             answers = spread(np.log(np.maximum(apply_temperature(P, temperature), 1e-12)), seen, n_classes)
-    tokens = sum(len(ids[place]) for place in np.setdiff1d(np.arange(len(ids)), held))
-    epochs = len(run.notes["losses"]) - 1 if len(held) else recipe.epochs
-    trained = sum(array.size for array in weights.values())
-    report = {
-        "method": recipe.method,
-        "base": base.name,
-        "precision": chosen_precision(recipe.precision),
-        "trained_weights": trained,
-        "all_weights": sum(w.numel() for w in network.parameters()),
-        "learned_from": len(targets) - len(held),
-        "validated_on": len(held),
-        "epochs": epochs,
-        "best_epoch": run.notes["best_epoch"] if len(held) else recipe.epochs,
-        "validation_losses": [round(loss, 4) for loss in run.notes["losses"]],
-        "texts_at_once": plan.part,
-        "checkpointing": plan.checkpointing,
-        "memory_mb": round(plan.megabytes),
-        "flops": float(epochs * tokens * _flops_a_token(network, trained)),
-    }
+    report = _report(run, ids, held, plan, sum(array.size for array in weights.values()))
     return FinetunedModel(
         recipe, base.digest, weights, seen, n_classes, len(targets), temperature, held, answers, report
     )
+
+
+def _report(run: Run, ids: list[list[int]], held: IntArray, plan: MemoryPlan, trained: int) -> dict[str, Any]:
+    """What a run did, as JSON can hold it; ``trained`` is how many weights it moved."""
+    recipe, losses = run.recipe, run.notes["losses"]
+    tokens = sum(len(ids[place]) for place in np.setdiff1d(np.arange(len(ids)), held))
+    epochs = len(losses) - 1 if len(held) else recipe.epochs
+    return {
+        "method": recipe.method,
+        "base": run.base.name,
+        "precision": chosen_precision(recipe.precision),
+        "trained_weights": trained,
+        "all_weights": sum(w.numel() for w in run.network.parameters()),
+        "learned_from": len(ids) - len(held),
+        "validated_on": len(held),
+        "epochs": epochs,
+        "best_epoch": run.notes["best_epoch"] if len(held) else recipe.epochs,
+        "validation_losses": [round(loss, 4) for loss in losses],
+        "texts_at_once": plan.part,
+        "checkpointing": plan.checkpointing,
+        "memory_mb": round(plan.megabytes),
+        "flops": float(epochs * tokens * _flops_a_token(run.network, trained)),
+    }
 
 
 def load_logits(model: FinetunedModel, base: Base, threads: int | None) -> tuple[Callable[..., Any], BaseNetwork]:

@@ -178,7 +178,7 @@ class _Watch(TrainerCallback):
     def __init__(self, run: Run):
         self._run = run
         self._took = 0.0
-        self._next = time.monotonic() + _SAVE_SECONDS
+        self._saved_at = time.monotonic()
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._tell(state)
@@ -193,7 +193,7 @@ class _Watch(TrainerCallback):
             if self._took < _QUICK_SECONDS:
                 self._save()
             raise
-        if time.monotonic() >= self._next:
+        if self._is_due(_SAVE_SECONDS):
             self._save()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -201,7 +201,8 @@ class _Watch(TrainerCallback):
         run.judge()
         if len(run.held_y) and run.is_over:
             control.should_training_stop = run.notes["over"] = True
-        self._save()
+        if self._is_due(0.0):
+            self._save()
         self._tell(state)
 
     def _tell(self, state: Any) -> None:
@@ -209,11 +210,15 @@ class _Watch(TrainerCallback):
         done = _PROBE_SHARE + (1 - _PROBE_SHARE) * float(state.epoch or 0) / epochs
         self._run.keeper.tell(done, f"fine-tuning, epoch {min(epochs, int(state.epoch or 0) + 1)} of {epochs}")
 
+    def _is_due(self, seconds: float) -> bool:
+        """Whether it is so long since the last time that saving takes a small share of it."""
+        return time.monotonic() - self._saved_at >= max(seconds, self._took / _SAVE_SHARE)
+
     def _save(self) -> None:
         began = time.monotonic()
         self._run.keeper.save(self._run.state(self.trainer))
-        self._took = time.monotonic() - began
-        self._next = time.monotonic() + max(_SAVE_SECONDS, self._took / _SAVE_SHARE)
+        self._saved_at = time.monotonic()
+        self._took = self._saved_at - began
 
 
 def _watch_of(trainer: ArrayTrainer) -> _Watch:

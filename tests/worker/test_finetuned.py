@@ -23,10 +23,12 @@ from winnow import project_settings, rounds
 from winnow.db.tables import Project, Round
 from winnow.hub_encoders import HubEntry
 from worker import finetuned
+from worker.base import run_job
 from worker.finetuned import FinetunedStep
 from worker.finetuned_files import FOLDER
 from worker.round_checkpoints import StoredCheckpoints
 from worker.round_data import RoundData
+from worker.tasks import rounds as task
 
 BASE = Base("hf:tiny", Path("nowhere"), HubModel("nowhere"), "the digest")
 RECIPE = FinetuneRecipe(method="bias")
@@ -174,10 +176,14 @@ def test_rounds_make_it_keep_it_resume_it_and_make_it_anew(
         row.settings = {**row.settings, "encoder": "hf:tiny", "teacher": "finetuned-bias"}
     service.work()
 
-    def round_after(labels: int) -> dict[str, Any]:
+    def ask(labels: int) -> int:
         service.label(project, labels)
         with service.database.write() as session:
-            rounds.request_round(session, session.get_one(Project, project), forced=True)
+            return rounds.request_round(session, session.get_one(Project, project), forced=True).id
+
+    def round_after(labels: int) -> dict[str, Any]:
+        if labels:
+            ask(labels)
         assert service.work() == ["succeeded"]
         with service.database.read() as session:
             found = session.scalars(select(Round).where(Round.project_id == project).order_by(Round.n)).all()
@@ -191,9 +197,23 @@ def test_rounds_make_it_keep_it_resume_it_and_make_it_anew(
         save(checkpoints, name, arrays)
 
     monkeypatch.setattr(StoredCheckpoints, "save", noted)
-    made = round_after(40)
+    job_id = ask(40)
+    stopping = service.runtime(stopping=lambda: "finetuning" in saved)
+    assert run_job(stopping, "round", job_id, task.run) == "interrupted"
+    loaded: list[str] = []
+    load = StoredCheckpoints.load
+
+    def watched(checkpoints: StoredCheckpoints, name: str) -> Any:
+        found = load(checkpoints, name)
+        loaded.extend([name] if found is not None else [])
+        return found
+
+    monkeypatch.setattr(StoredCheckpoints, "load", watched)
+    saved.clear()
+    made = round_after(0)
+    assert loaded == ["teacher", "finetuning"], "the next attempt goes on where it was"
     assert (made["fresh"], made["labels"], made["method"], made["base"]) == (True, 40, "bias", "hf:tiny")
-    assert {"finetuning", "finetuned"} <= set(saved)
+    assert "finetuned" in saved
     saved.clear()
     kept = round_after(5)
     assert (kept["fresh"], kept["labels"], kept["trained_weights"]) == (False, 40, made["trained_weights"])

@@ -127,7 +127,8 @@ def test_a_run_that_is_stopped_goes_on_as_if_nothing_had_happened(base, method, 
     assert resumed.report["validation_losses"] == expected.report["validation_losses"]
 
 
-def test_an_attempt_after_the_last_step_trains_no_further(base):
+def test_an_attempt_after_the_last_step_trains_no_further(base, monkeypatch):
+    monkeypatch.setattr(training, "_SAVE_SHARE", 1e9)
     done = Keeper()
     expected = fitted(base, recipe(), keeper=done)
     again = Keeper(saved=done.saved)
