@@ -2,7 +2,7 @@
 
 Contrastive, in the manner of SimCSE (gao2021): a text is read twice, each time with other neurons left out and, where
 asked for, with other words left out; the two readings shall be nearer to each other than to the batch's other texts.
-Whether it pays is said, with figures, in docs/finetuning.md.
+No round uses it: where it was measured it did not pay (docs/finetuning.md).
 """
 
 from __future__ import annotations

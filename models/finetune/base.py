@@ -85,12 +85,6 @@ class BaseNetwork(Texts):
         inputs, mask = self._feed(ids)
         return {"input_ids": inputs["input_ids"], "attention_mask": mask}
 
-    @property
-    def mask_token(self) -> int | None:
-        """What stands for a word that is left out; None where there is none."""
-        token = self._tokenizer.mask_token_id
-        return None if token is None else int(token)
-
     def layers(self) -> list[tuple[str, Any]]:
         """The blocks of the network from the first to the last, by name."""
         from torch import nn

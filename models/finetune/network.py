@@ -90,12 +90,6 @@ class TextClassifier(nn.Module):
                     raise CorruptModel("A fine-tuned encoder's state", f"{name} {what}")
                 weights.copy_(torch.from_numpy(np.asarray(found, np.float32)))
 
-    def merged_encoder(self) -> Any:
-        """The encoder as a network of transformers by itself, with LoRA's updates added to its weights; changes it."""
-        if hasattr(self.encoder, "merge_and_unload"):
-            self.encoder = self.encoder.merge_and_unload()
-        return self.encoder
-
 
 def _free(network: TextClassifier, base: BaseNetwork, recipe: FinetuneRecipe) -> None:
     """Let the weights of the method move and hold all others still."""
