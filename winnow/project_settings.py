@@ -49,8 +49,10 @@ ENCODERS = {
     "image": ("auto", "patches"),
     "features": ("auto", "none"),
 }
+#: Teachers that fine-tune an encoder: all of it, or a part.
+FINETUNED = ("finetuned", "finetuned-lora", "finetuned-bias", "finetuned-last")
 TEACHERS = {
-    "text": ("auto", "logistic", "lexical", "prototypes", "stacked"),
+    "text": ("auto", "logistic", "lexical", "prototypes", "stacked", *FINETUNED),
     "image": ("auto", "logistic"),
     "features": ("auto", "logistic"),
 }
@@ -210,7 +212,7 @@ def _encoder(task: str, hub: Mapping[str, HubEntry], present: str) -> Callable[[
 
 
 def _teacher(task: str, teachers: Sequence[str], llm: Mapping[str, LlmEndpoint], present: str) -> Callable[[Any], str]:
-    """One of ours, a registered classifier, or a registered language model for texts. What a project has stays, registered or not."""
+    """One of ours, a registered classifier or language model. What a project has stays, registered or not."""
     known = (*TEACHERS[task], *teachers, *llm_endpoints.names_for(task, llm))
 
     def rule(value: Any) -> str:

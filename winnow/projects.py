@@ -99,8 +99,8 @@ def create_project(
 ) -> Project:
     """Make a project with ``identity`` as its manager.
 
-    ``hub`` has the encoders that the operator registered, ``teachers`` the names of the registered teachers, ``llm`` the
-    language models.
+    ``hub`` has the encoders that the operator registered, ``teachers`` the names of the registered teachers, ``llm``
+    the language models.
 
     Raises:
         Invalid: a field cannot be used; ``errors`` says which.

@@ -16,7 +16,8 @@ class Recipe:
         encoder: Name of the encoder that the features came from; written down, not used.
         teacher: What teaches the student: ``logistic`` (the head that ranks), ``lexical``, ``prototypes``, ``stacked``
             (an average of all three), ``sklearn:NAME``, ``llm:NAME`` for what the head and a language model know
-            together, or ``auto`` for what cross-validation prefers.
+            together, an encoder that is fine-tuned (`worker.finetuned.METHODS`), or ``auto`` for what cross-validation
+            prefers.
         classifier: What ``sklearn:NAME`` stands for: ``{"class", "params"}`` of the operator's registry.
         student: A family of students, ``auto`` for the task's, or ``none`` for no student at all.
         ranker: Whose probabilities rank: ``teacher`` or ``student``.

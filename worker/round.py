@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from sampler.strategies import get_strategy
 from sampler.threads import single_thread
 from sampler.unseen_share import unseen_share
 from worker.choices import explained, ranking_choice, unseen_choice, view_choice
+from worker.finetuned import METHODS, FinetunedStep
 from worker.llm.asking import PREFIX
-from worker.llm.step import Lesson as LlmLesson
 from worker.llm.step import LlmStep
 from worker.packing import packed, unpacked
 from worker.recipe import Recipe
@@ -42,6 +42,7 @@ from worker.teaching import Taught, TeachingStep, zero_shot
 if TYPE_CHECKING:
     from models.replay import Lesson
     from models.teachers import LogisticTeacher
+    from worker.finetuned import Finetuned
 
 __all__ = [
     "Checkpoints",
@@ -59,6 +60,16 @@ Soft = Callable[[IntArray], NDArray[np.floating[Any]]]
 _NO_CARRY = {"rounds_since_cold": 0, "cold_agreement": None, "cold_labels": 0, "family_labels": 0}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).
 _FIT_STEPS, _CHOICE_STEPS = 100, 5 * 6 * 40
+
+
+@dataclass(frozen=True)
+class _Other:
+    """What gives the soft labels in place of the cheap teachers, what is said of it, and why it does."""
+
+    soft: Soft
+    metrics: dict[str, Any]
+    why: str
+    finetuned: Finetuned | None = None
 
 
 def run_round(
@@ -117,8 +128,8 @@ class _Round:
             self._checkpoints.progress(0.05, f"training the teacher on {len(self._y)} labels")
             teacher = self._teacher()
             taught = self._taught(teacher)
-        asked = self._asked(teacher)
-        soft = asked.soft if asked is not None else taught.predict_proba if taught is not None else None
+        other = self._asked(teacher) or self._finetuned(teacher)
+        soft = other.soft if other is not None else taught.predict_proba if taught is not None else None
         trained: Trained | None = None
         if soft is not None and self._recipe.student != "none":
             self._checkpoints.progress(0.2, "distilling the student")
@@ -126,9 +137,9 @@ class _Round:
         with self._timed("measure"):
             self._checkpoints.progress(0.7, "measuring")
             metrics = self._metrics(teacher, taught, soft, trained)
-            if asked is not None:
-                metrics |= {"llm": asked.metrics, "teacher_kind": self._recipe.teacher, "teacher_why": asked.why}
-                metrics["explanation"] += f" {asked.why}"
+            if other is not None:
+                metrics |= {**other.metrics, "teacher_kind": self._recipe.teacher, "teacher_why": other.why}
+                metrics["explanation"] += f" {other.why}"
         with self._timed("rank"):
             self._checkpoints.progress(0.85, f"ranking {len(self._candidates)} items")
             ranking, labels, confidences = self._ranking(teacher, trained)
@@ -152,6 +163,7 @@ class _Round:
             report=trained.report if trained else None,
             lesson=self._lesson,
             cpu=self._cpu,
+            finetuned=other.finetuned if other is not None else None,
         )
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -228,16 +240,16 @@ class _Round:
         return teacher
 
     def _taught(self, teacher: LogisticTeacher) -> Taught | None:
-        """What gives the soft labels; None where nobody would learn from them."""
+        """What gives the soft labels; None where nobody would learn from them, or another step gives them."""
         recipe = self._recipe
         if recipe.student == "none" and recipe.teacher in ("auto", "logistic"):
             return None
-        if recipe.teacher.startswith(PREFIX):
+        if recipe.teacher.startswith(PREFIX) or recipe.teacher in METHODS:
             return None
         before = self._previous.teacher if self._previous else None
         return TeachingStep(self._settled, recipe, before, teacher, self._seeds["teacher"]).run(self._checkpoints)
 
-    def _asked(self, teacher: LogisticTeacher) -> LlmLesson | None:
+    def _asked(self, teacher: LogisticTeacher) -> _Other | None:
         """What a language model adds to the teacher; None where none is to be asked."""
         name = self._recipe.teacher
         if not name.startswith(PREFIX):
@@ -245,7 +257,22 @@ class _Round:
         with self._timed("llm"):
             rng = np.random.default_rng([self._seeds["teacher"], 1])
             step = LlmStep(self._settled, teacher, self._checkpoints, self._soft(teacher), rng)
-            return step.run(name)
+            found = step.run(name)
+        return _Other(found.soft, {"llm": found.metrics}, found.why)
+
+    def _finetuned(self, teacher: LogisticTeacher) -> _Other | None:
+        """What a fine-tuned encoder says; None where the recipe names none."""
+        if self._recipe.teacher not in METHODS:
+            return None
+        kept = self._previous.finetuned if self._previous else None
+        seed = self._seeds["teacher"]
+        with self._timed("finetune"):
+            step = FinetunedStep(self._settled, self._recipe.teacher, kept, teacher, self._checkpoints, seed)
+            found = step.run()
+        self._flops += found.flops
+        answers = "The student learns from the fine-tuned encoder" if found.metrics["answers"] else "The head teaches"
+        why = f"{answers}: {found.metrics['why']}."
+        return _Other(found.predict_proba, {"finetuned": found.metrics}, why, found)
 
     def _student(self, teacher: LogisticTeacher, soft: Soft) -> Trained:
         step = StudentStep(self._settled, self._recipe, self._previous, teacher, soft)

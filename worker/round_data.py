@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from models.finetune.base import Base
     from models.replay import Lesson
     from models.students.student import Student
     from models.teachers import LogisticTeacher
+    from worker.finetuned import Finetuned
     from worker.llm.asking import Panel
     from worker.teaching import Taught
 
@@ -54,6 +56,7 @@ class RoundData:
         class_phrases: Gives several phrasings of each class's name by the same encoder, ``(n_classes, phrasings, d)``;
             only called by a teacher that reads them. None, or it gives None, where the encoder reads no texts.
         panel: The language model that may be asked about rows; None where there is none.
+        base: The weights that a fine-tuned teacher begins from; None where the recipe's teacher is no such one.
     """
 
     task: str
@@ -73,6 +76,7 @@ class RoundData:
     class_vectors: NDArray[np.floating[Any]] | None = None
     class_phrases: Callable[[], NDArray[np.floating[Any]] | None] | None = None
     panel: Panel | None = None
+    base: Base | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:
@@ -98,6 +102,8 @@ class PreviousRound:
         cold_agreement: `RoundResult.carry`'s: how well that one agreed with its teacher.
         cold_labels: `RoundResult.carry`'s: how many labels it learned from.
         family_labels: `RoundResult.carry`'s: how many there were when families of students were last compared.
+        finetuned: Arrays of the fine-tuned teacher that was last trained; None where there is none.
+        finetuned_in: The version of the student that they lie with.
     """
 
     teacher: Arrays | None = None
@@ -108,6 +114,8 @@ class PreviousRound:
     cold_agreement: float | None = None
     cold_labels: int = 0
     family_labels: int = 0
+    finetuned: Arrays | None = None
+    finetuned_in: int | None = None
 
 
 class Checkpoints(Protocol):
@@ -163,6 +171,7 @@ class RoundResult:
         report: JSON: see `models.reports.build_report`; None without a student.
         lesson: Gives what the student can be trained from again, in rows of this round; None without a student.
         cpu: CPU seconds of each step of a trained round, those of all its threads.
+        finetuned: The fine-tuned teacher, where the recipe asks for one.
     """
 
     state: str
@@ -189,3 +198,5 @@ class RoundResult:
         """What the next round goes on from: the head's arrays and the choice of what teaches; empty without a head."""
         head = {} if self.teacher is None else self.teacher.arrays()
         return head if self.taught is None else {**head, **self.taught.arrays()}
+
+    finetuned: Finetuned | None = None

@@ -32,6 +32,8 @@ from winnow.scratch import scratch_folder
 from winnow.settings import Settings
 from worker.base import Runtime
 from worker.diffused import load_spread
+from worker.finetuned import METHODS, TRANSFER_SIZES
+from worker.finetuned_files import base_of, load_weights
 from worker.project_encoder import class_phrases, class_vectors, encoder_that_is_done, project_encoder
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
@@ -119,6 +121,8 @@ def make_recipe(snapshot: Snapshot, encoder: str, operator: Settings) -> Recipe:
     """What the project's settings ask for; the seed follows from the project and the number of the round."""
     settings = snapshot.project.settings
     seeded = hashlib.sha256(f"{snapshot.project.order_key}:{snapshot.number}".encode()).digest()
+    usual = Recipe.transfer_size, Recipe.warm_transfer_size
+    cold, warm = TRANSFER_SIZES if settings["teacher"] in METHODS else usual
     return Recipe(
         strategy=settings["strategy"],
         encoder=encoder,
@@ -130,6 +134,8 @@ def make_recipe(snapshot: Snapshot, encoder: str, operator: Settings) -> Recipe:
         student_mb=settings["budget"].get("student_mb"),
         student_ms=settings["budget"].get("student_ms"),
         device=settings.get("device"),
+        transfer_size=cold,
+        warm_transfer_size=warm,
     )
 
 
@@ -200,6 +206,7 @@ def load_data(
         groups=_groups(runtime, store, project.id, rows, len(features)),
         class_vectors=_class_vectors(runtime, snapshot, used_encoder),
         class_phrases=partial(class_phrases, runtime, project, used_encoder),
+        base=base_of(runtime, project),
     )
     return data, rows, used_encoder
 
@@ -271,15 +278,16 @@ def load_previous(runtime: Runtime, snapshot: Snapshot) -> PreviousRound | None:
     if last is None:
         return None
     try:
-        return _previous(runtime, last, student)
+        return _previous(runtime, snapshot.project, last, student)
     except FileNotFoundError:  # files that somebody took away: start afresh
         return None
 
 
-def _previous(runtime: Runtime, last: Student, current: Student | None) -> PreviousRound:
+def _previous(runtime: Runtime, project: Project, last: Student, current: Student | None) -> PreviousRound:
     with attempt_files.local_folder(runtime.storage, registry.training_path(last)) as folder:
         carry = json.loads((folder / CARRY).read_text("utf-8"))
         teacher = load_file(folder / TEACHER) if (folder / TEACHER).exists() else None
+    finetuned, finetuned_in = load_weights(runtime, project, last, carry)
     previous = PreviousRound(
         teacher=teacher,
         class_names=tuple(carry["class_names"]),
@@ -287,11 +295,13 @@ def _previous(runtime: Runtime, last: Student, current: Student | None) -> Previ
         cold_agreement=carry.get("cold_agreement"),
         cold_labels=carry.get("cold_labels", 0),
         family_labels=carry.get("family_labels", 0),
+        finetuned=finetuned,
+        finetuned_in=finetuned_in,
     )
     if current is None:
         return previous
     with attempt_files.local_folder(runtime.storage, registry.training_path(current)) as trained:
         names, student = tuple(load_description(trained)["class_names"]), load_arrays(trained)
     if names != previous.class_names:  # the classes have changed between the two: the student is the one that counts
-        previous = replace(previous, teacher=None, class_names=names)
+        previous = replace(previous, teacher=None, finetuned=None, finetuned_in=None, class_names=names)
     return replace(previous, student=student, student_family=current.family)

@@ -145,7 +145,7 @@ def test_a_receipt_that_cannot_be_read_is_no_receipt(tmp_path, monkeypatch):
 
 def test_other_weights_than_the_pinned_ones_are_refused(tmp_path, monkeypatch):
     (tmp_path / "model.safetensors").write_bytes(b"not the weights")
-    monkeypatch.setattr(encoder_minilm, "_model_folder", lambda: tmp_path)
+    monkeypatch.setattr(encoder_minilm, "model_folder", lambda: tmp_path)
     with pytest.raises(CorruptModel, match="SHA-256"):
         MiniLMEncoder(tmp_path / "cache").encode(["goal"])
 

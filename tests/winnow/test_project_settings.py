@@ -26,6 +26,7 @@ def test_nothing_given_is_the_defaults() -> None:
         ("lease_seconds", 1),
         ("encoder", "minilm"),
         ("teacher", "logistic"),
+        ("teacher", "finetuned-lora"),
         ("student", "hashed"),
         ("budget", {"labels": 500, "cpu_minutes": 1.5}),
         ("collect", True),
@@ -103,6 +104,12 @@ def test_encoders_and_students_belong_to_a_task(task: str, encoder: str, student
 def test_what_is_given_is_laid_over_what_was() -> None:
     before = validate_settings({"overlap": 2, "lease_seconds": 60}, "text")
     assert validate_settings({"overlap": 3}, "text", before) == {**before, "overlap": 3}
+
+
+@pytest.mark.parametrize("task", ["image", "features"])
+def test_only_texts_have_an_encoder_that_can_be_fine_tuned(task: str) -> None:
+    with pytest.raises(Invalid, match="teacher must be one of auto, logistic"):
+        validate_settings({"teacher": "finetuned"}, task)
 
 
 PROFILE = {"machine": "Small CPU", "cores": 4, "families": {"static": {"p50_ms": 0.2, "p95_ms": 0.3}}}

@@ -24,12 +24,13 @@ from winnow.projects import class_names
 from winnow.queue import QueueRow, replace_queue
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
+from worker.finetuned_files import put_weights
 from worker.lessons import write_lesson
 from worker.llm.panel import make_panel
 from worker.recipe import Recipe
 from worker.round import run_round
 from worker.round_checkpoints import StoredCheckpoints
-from worker.round_data import RoundData, RoundResult
+from worker.round_data import PreviousRound, RoundData, RoundResult
 from worker.round_inputs import (
     CARRY,
     HALF_LABELED,
@@ -66,7 +67,8 @@ def run(runtime: Runtime, context: JobContext) -> None:
     if result.state != "trained":
         _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return
-    stored = _store(runtime, context, data, result, rows, {"name": encoder.name, "digest": encoder.digest})
+    about = {"name": encoder.name, "digest": encoder.digest}
+    stored = _store(runtime, context, data, result, rows, about, previous)
     with runtime.database.write() as session:
         _publish(session, context, snapshot, recipe, result, rows, stored, started)
 
@@ -95,7 +97,13 @@ class Stored:
 
 
 def _store(
-    runtime: Runtime, context: JobContext, data: RoundData, result: RoundResult, rows: Rows, encoder: dict[str, str]
+    runtime: Runtime,
+    context: JobContext,
+    data: RoundData,
+    result: RoundResult,
+    rows: Rows,
+    encoder: dict[str, str],
+    previous: PreviousRound | None,
 ) -> Stored:
     """Write the student, what serves it, its report and lesson, and what the next round leans on.
 
@@ -109,7 +117,8 @@ def _store(
         save_student(folder / "student", result.student)
         arrays = {name: np.ascontiguousarray(array) for name, array in result.teacher_arrays().items()}
         save_file(arrays, folder / "student" / TEACHER)
-        carry = {**result.carry, "class_names": list(result.student.class_names)}
+        kept = put_weights(folder, result.finetuned, previous)
+        carry = {**result.carry, **kept, "class_names": list(result.student.class_names)}
         (folder / "student" / CARRY).write_text(json.dumps(carry), "utf-8")
         write_serving_folder(result.student, folder / "serving")
         model = (folder / "serving" / "model.onnx").read_bytes()
