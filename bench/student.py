@@ -216,10 +216,13 @@ def _torch_speed(texts: list[str], teacher: Any) -> tuple[float | None, int | No
     except ImportError:
         return None, None
     network.encode(texts[:16])
-    speeds = {
-        batch: per_cpu_second(lambda batch=batch: teacher.predict_proba(network.encode(texts, batch)), texts, 1)
-        for batch in _TORCH_BATCHES
-    }  # fmt: skip
+    speeds = {}
+    for batch in _TORCH_BATCHES:
+
+        def run(batch: int = batch) -> object:
+            return teacher.predict_proba(network.encode(texts, batch))
+
+        speeds[batch] = per_cpu_second(run, texts, 1)
     best = max(speeds, key=lambda batch: speeds[batch])
     return speeds[best], best
 

@@ -150,7 +150,7 @@ class StaticNetwork(Network):
                 return
             self.table.weight.copy_(torch.from_numpy(table))
             means = self.table(torch.from_numpy(ids), torch.from_numpy(np.cumsum(counts) - counts))
-            self.table.weight /= means.square().mean().sqrt()
+            self.table.weight.div_(means.square().mean().sqrt())
 
     @classmethod
     def restore(cls, arrays: Arrays) -> StaticNetwork:
