@@ -18,6 +18,7 @@ from models.augmentation import mix_pairs
 from models.curriculum import WHOLE_FROM, entropies, epoch_order, make_curriculum
 from models.errors import BadInput
 from models.losses import cross_entropy, fit_scale, one_hot, soften
+from models.softmax import single_blas_thread
 from models.students import network_class
 from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem
 from models.students.student import Student
@@ -137,7 +138,7 @@ def distil(
     if calibration is not None:
         calibration = calibration[0], _checked_labels(calibration, len(class_names))
     target, weight = _targets(items, soft, labeled_items, y, len(class_names), temperature, label_weight)
-    with torch_threads(threads):
+    with torch_threads(threads), single_blas_thread():  # or the same inputs would not give the same bits
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         everything = [*items, *labeled_items]
         network, warm = _start(family, items if len(items) else labeled_items, len(class_names), previous, generator)
