@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from bench.servers.postgresql import create_database, drop_database
+from migrations.runner import HEAD
 from tests.winnow.copying.sample import Sample, storage
 from winnow.db.session import Database
 from winnow.settings import Settings
@@ -179,7 +180,7 @@ def test_databases_of_different_schemas_are_refused(winnow, laptop, tmp_path, en
         session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     database.dispose()
     said = failed(winnow("copy", laptop, target, "--project", "2"))
-    assert "is at schema 0000, 0001 is needed: run 'winnow migrate' with WINNOW_DATABASE_URL set to it" in said
+    assert f"is at schema 0000, {HEAD} is needed: run 'winnow migrate' with WINNOW_DATABASE_URL set to it" in said
 
 
 def test_a_source_that_others_use_is_copied_with_a_warning(winnow, laptop, server, tmp_path):
@@ -209,4 +210,4 @@ def test_doctor_describes_the_database_server(winnow, server):
 def test_doctor_says_that_a_database_has_no_tables_yet(winnow, server):
     done = winnow("doctor", WINNOW_DATABASE_URL=server)
     assert done.returncode == 1
-    assert "is at schema nothing, 0001 is the newest: run 'winnow migrate'" in done.stdout
+    assert f"is at schema nothing, {HEAD} is the newest: run 'winnow migrate'" in done.stdout
