@@ -77,6 +77,8 @@ TABLE: dict[str, tuple[int, str, str]] = {
     "GET /v1/projects/{p}/rounds/{n}": (200, _MEMBERS, _STRANGER),
     "GET /v1/projects/{p}/students": (200, _MEMBERS, _STRANGER),
     "GET /v1/projects/{p}/students/{v}": (200, _MEMBERS, _STRANGER),
+    "GET /v1/projects/{p}/students/{v}/report": (200, _MEMBERS, _STRANGER),
+    "GET /v1/projects/{p}/students/{v}/report/{name}.png": (200, _MEMBERS, _STRANGER),
     "POST /v1/projects/{p}/students/{v}/promote": (200, _MANAGERS, _STRANGER),
     "POST /v1/projects/{p}/students/{v}/exports": (202, _READERS, _STRANGER),
     "GET /v1/projects/{p}/students/{v}/exports/{j}": (200, _READERS, _STRANGER),
@@ -156,6 +158,7 @@ class Desk:
             "n": lambda: 1,
             "run": lambda: world.run(place),
             "v": lambda: 1,
+            "name": lambda: "confusion",
             "j": lambda: world.export(place) if "exports" in route else world.job(place),
         }
         ids = {}
@@ -211,7 +214,7 @@ def test_what_is_not_there_and_what_one_may_not_know_of_are_told_apart_by_nothin
     for route, (_, _, row) in TABLE.items():
         if row == _STRANGER and "{p}" in route:
             method, path = route.split()
-            ids = dict.fromkeys(("i", "lease", "label", "user", "n", "v", "j", "run"), "1")
+            ids = dict.fromkeys(("i", "lease", "label", "user", "n", "v", "j", "run"), "1") | {"name": "confusion"}
             seen = [
                 desk.client.request(
                     method,

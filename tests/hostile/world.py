@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 from sqlalchemy import update
 
+from models.plots import draw_confusion
+from models.reports import build_pareto, build_report
 from tests.predictor.bundles import text_bundle
 from winnow import exports, jobs, leases, members, projects, registry, users
 from winnow.attempt_files import put_folder
@@ -84,6 +88,9 @@ class World:
     def _fill(self, project_id: int) -> None:
         path = f"projects/{project_id}/students/1-1"
         put_folder(self.storage, self.bundle, f"{path}/serving")
+        measured = {**build_report(["a", "b"], [], np.zeros((0, 2))), "pareto": build_pareto([])}
+        self.storage.put_bytes(json.dumps(measured).encode(), f"{path}/report/{registry.REPORT}")
+        self.storage.put_bytes(draw_confusion([[2, 0], [1, 3]], ["a", "b"]), f"{path}/report/confusion.png")
         student = Student(
             project_id=project_id, version=1, round=1, family="any", path=path, labels=2, metrics={}, recipe={}
         )
