@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike
 
 from models.errors import BadInput
 from models.losses import cross_entropy, fit_scale, one_hot, soften
+from models.matching import FeatureMatch, make_match
 from models.students import network_class
 from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem
 from models.students.student import Student
 from models.threads import torch_threads
+from models.trunks import Trunk
 
 WARM_EPOCHS = 2
 LABEL_WEIGHT = 2.0
@@ -48,6 +50,8 @@ class DistilReport:
         temperature: Of the soft labels.
         seconds: Wall time, preparation of the items included.
         flops: Of the training, a backward pass counted as two forward ones.
+        matched: Whether features were matched too.
+        cut_share: Share of the texts that the student does not read to their end; None where it reads everything.
     """
 
     warm: bool
@@ -59,6 +63,8 @@ class DistilReport:
     temperature: float
     seconds: float
     flops: float
+    matched: bool = False
+    cut_share: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For a round's metrics."""
@@ -86,12 +92,15 @@ def distil(
     temperature: float = TEMPERATURE,
     label_weight: float = LABEL_WEIGHT,
     epochs: int | None = None,
+    features: ArrayLike | None = None,
+    trunk: Trunk | None = None,
     threads: int = 1,
 ) -> Distilled:
     """Train a student of a family on soft labels of the pool and on labels.
 
     Args:
-        family: ``hashed`` (texts), ``convnet`` (encoded images) or ``mlp`` (feature vectors).
+        family: ``hashed`` or ``transformer-1`` to ``-3`` (texts), ``convnet`` (encoded images) or ``mlp`` (feature
+            vectors).
         items: n raw items of the pool; they also decide the shape of a fresh student.
         soft: The teacher's probabilities for them, (n, C).
         labeled_items: l raw items with labels; they may be among ``items`` too.
@@ -104,6 +113,9 @@ def distil(
             back to the teacher's own sureness.
         label_weight: What a label counts beside a soft label.
         epochs: Passes over the items; by default the family's number, or `WARM_EPOCHS` for a warm start.
+        features: The teacher's features of the items, (n, d), for a family that matches them; others leave them aside.
+            (n, k, d) has one set for each of its last k layers.
+        trunk: The encoder's lower layers, for a family that is cut from them.
         threads: Of torch.
 
     Returns:
@@ -117,17 +129,22 @@ def distil(
     with torch_threads(threads):
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         everything = [*items, *labeled_items]
-        network, warm = _start(family, items if len(items) else labeled_items, len(class_names), previous, generator)
+        network, warm = _start(
+            family, items if len(items) else labeled_items, len(class_names), previous, generator, trunk
+        )
+        match = make_match(network, features, len(items), generator)
         inputs = network.prepare(everything)
         passes = epochs if epochs is not None else (WARM_EPOCHS if warm else network.epochs)
-        fit = _Fit(network, inputs, target, weight, _aside(items), rng)
+        fit = _Fit(network, inputs, target, weight, _aside(items), rng, match)
         made, best, loss = fit.run(passes, warm)
         if len(items):
             network.scale = fit.scale_to(np.asarray(soft, np.float32))
         flops = 3.0 * made * network.flops(inputs)
+    seconds = time.perf_counter() - started
     report = DistilReport(
-        warm, made, best, loss, len(items), len(labeled_items), temperature, time.perf_counter() - started, flops
-    )
+        warm, made, best, loss, len(items), len(labeled_items), temperature, seconds, flops,
+        match is not None, getattr(inputs, "cut_share", None),
+    )  # fmt: skip
     return Distilled(Student(network, tuple(class_names)), report)
 
 
@@ -163,7 +180,12 @@ def _targets(
 
 
 def _start(
-    family: str, items: Sequence[RawItem], n_classes: int, previous: Arrays | None, generator: torch.Generator
+    family: str,
+    items: Sequence[RawItem],
+    n_classes: int,
+    previous: Arrays | None,
+    generator: torch.Generator,
+    trunk: Trunk | None,
 ) -> tuple[Network, bool]:
     """The network to train, and whether it goes on from the previous one."""
     kind = network_class(family)
@@ -174,6 +196,8 @@ def _start(
             network = None
         if network is not None and network.n_classes == n_classes:
             return network, True
+    if trunk is not None:
+        return kind.cut(trunk, items, n_classes, generator), False
     return kind.create(items, n_classes, generator), False
 
 
@@ -206,8 +230,9 @@ class _Fit:
         weight: FloatArray,
         aside: IntArray,
         rng: np.random.Generator,
+        match: FeatureMatch | None = None,
     ):
-        self.network, self.inputs, self.rng = network, inputs, rng
+        self.network, self.inputs, self.rng, self.match = network, inputs, rng, match
         self.target, self.weight = torch.from_numpy(target), torch.from_numpy(weight)
         rows = np.arange(len(inputs))
         self.aside, self.rows = (aside, np.setdiff1d(rows, aside)) if len(aside) else (rows, rows)
@@ -221,7 +246,7 @@ class _Fit:
             # A handful of items needs more passes, or hardly a step is made.
             epochs = max(epochs, min(10 * epochs, math.ceil(_LEAST_STEPS / per_epoch)))
         epochs = max(1, min(epochs, network.most_steps // per_epoch))
-        optimisers = network.optimisers(warm)
+        optimisers = network.optimisers(warm) + (self.match.optimisers() if self.match else [])
         rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
         best, best_loss, best_state = 0, self._loss() if warm else math.inf, copy.deepcopy(network.state_dict())
         epoch = 0
@@ -252,9 +277,9 @@ class _Fit:
     def _step(self, rows: IntArray, optimisers: Sequence[torch.optim.Optimizer]) -> None:
         if len(rows) == 1 and len(self.rows) > 1:
             rows = np.append(rows, self.rows[0])  # batch normalisation needs two
-        logits = self.network(*self.inputs.batch(rows, self.rng))
-        where = torch.from_numpy(rows)
-        loss = cross_entropy(logits, self.target[where], self.weight[where])
+        batch, where = self.inputs.batch(rows, self.rng), torch.from_numpy(rows)
+        logits, apart = self.match(self.network, batch, where) if self.match else (self.network(*batch), 0.0)
+        loss = cross_entropy(logits, self.target[where], self.weight[where]) + apart
         for optimiser in optimisers:
             optimiser.zero_grad()
         cast(Any, loss).backward()

@@ -191,6 +191,18 @@ def _model_folder() -> Path:
     return Path(get_model_path())
 
 
+def verified_folder() -> Path:
+    """Where the package keeps MiniLM, after a look at its weights.
+
+    Raises:
+        MissingExtra: The package is not installed.
+        CorruptModel: Its weights are not the pinned ones.
+    """
+    folder = _model_folder()
+    _verify(folder / "model.safetensors")
+    return folder
+
+
 def _verify(weights: Path) -> None:
     with weights.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""MiniLM as an ONNX graph, built straight from its weights: no torch, no tracing, the same bytes each time."""
+"""MiniLM, and students cut from a BERT, as ONNX graphs built from their weights: no tracing, always the same bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,24 +19,32 @@ FloatArray = NDArray[np.float32]
 
 
 @dataclass
-class _Graph:
+class BertGraph:
     """Nodes and weights as they are strung together; every method returns the name of its output.
 
     Attributes:
         bits: What weights are quantised to; None leaves them in fp32.
         amplitudes: Largest activation seen in each channel, by the name of the activation.
+        kept: Names of tables and linear layers that stay in fp32.
+        heads: Of the attention.
+        epsilon: Of the normalisations.
     """
 
     bits: int | None
     amplitudes: Mapping[str, FloatArray]
+    kept: Collection[str] = ()
+    heads: int = HEADS
+    epsilon: float = _EPSILON
     nodes: list[Any] = field(default_factory=list)
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
+        """A constant."""
         self.weights[name] = np.ascontiguousarray(value)
         return name
 
     def node(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
+        """One operation, named as its output."""
         from onnx import helper
 
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, domain=domain, **attributes))
@@ -45,7 +53,7 @@ class _Graph:
     def dense(self, x: str, name: str, kernel: FloatArray, bias: FloatArray) -> str:
         """A linear layer; ``kernel`` is (in, out). Quantised: one scale an output; activations as they come."""
         shift = self.weight(f"{name}.bias", bias)
-        if self.bits is None:
+        if self.bits is None or name in self.kept:
             product = self.node("MatMul", [x, self.weight(f"{name}.kernel", kernel)], f"{name}.product")
             return self.node("Add", [product, shift], name)
         if x in self.amplitudes:
@@ -60,7 +68,7 @@ class _Graph:
 
     def gather(self, indices: str, name: str, table: FloatArray) -> str:
         """Rows of a table. Quantised: one scale a row."""
-        if self.bits is None:
+        if self.bits is None or name in self.kept:
             return self.node("Gather", [self.weight(f"{name}.table", table), indices], name)
         codes, scales = quantise_rows(table, self.bits)
         picked = self.node("Gather", [self.weight(f"{name}.table", codes), indices], f"{name}.codes")
@@ -76,8 +84,9 @@ class _Graph:
         return outputs
 
     def layer_norm(self, x: str, name: str, gain: FloatArray, shift: FloatArray) -> str:
+        """Normalisation over the last axis."""
         inputs = [x, self.weight(f"{name}.gain", gain), self.weight(f"{name}.shift", shift)]
-        return self.node("LayerNormalization", inputs, name, axis=-1, epsilon=_EPSILON)
+        return self.node("LayerNormalization", inputs, name, axis=-1, epsilon=self.epsilon)
 
 
 def quantise_rows(table: FloatArray, bits: int) -> tuple[NDArray[np.int8], FloatArray]:
@@ -92,10 +101,10 @@ def quantise_rows(table: FloatArray, bits: int) -> tuple[NDArray[np.int8], Float
     return np.rint(table / scales[:, None]).astype(np.int8), scales
 
 
-def activation_names() -> list[str]:
+def activation_names(layers: int = LAYERS) -> list[str]:
     """The activations whose channels differ so much in amplitude that quantising them needs to know."""
-    layers = [f"layer{layer}.{part}" for layer in range(LAYERS) for part in ("attention", "gelu", "output")]
-    return ["embedded.normed", *layers]
+    named = [f"layer{layer}.{part}" for layer in range(layers) for part in ("attention", "gelu", "output")]
+    return ["embedded.normed", *named]
 
 
 def build_graph(
@@ -119,16 +128,21 @@ def build_graph(
     Raises:
         KeyError: A tensor is missing.
     """
-    graph = _Graph(bits, amplitudes or {})
-    mask = graph.node("Cast", ["mask"], "mask.int32", to=6)
-    x = _embed(graph, weights)
-    for layer in range(LAYERS):
-        x = _transform(graph, weights, x, mask, layer)
-    _mean_pool(graph, x)
+    graph = BertGraph(bits, amplitudes or {})
+    add_encoder(graph, weights, LAYERS)
     return _assemble(graph, outputs)
 
 
-def _embed(graph: _Graph, weights: Mapping[str, FloatArray]) -> str:
+def add_encoder(graph: BertGraph, weights: Mapping[str, FloatArray], layers: int) -> str:
+    """The whole network from ``ids`` and ``mask`` to ``mean``; returns that name."""
+    mask = graph.node("Cast", ["mask"], "mask.int32", to=6)
+    x = _embed(graph, weights)
+    for layer in range(layers):
+        x = _transform(graph, weights, x, mask, layer)
+    return _mean_pool(graph, x)
+
+
+def _embed(graph: BertGraph, weights: Mapping[str, FloatArray]) -> str:
     # All tokens are of type 0, whose embedding therefore goes into the positions'.
     positions = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
     rows = graph.gather("ids", "words", weights["embeddings.word_embeddings.weight"])
@@ -140,7 +154,7 @@ def _embed(graph: _Graph, weights: Mapping[str, FloatArray]) -> str:
     return graph.layer_norm(summed, "embedded.normed", weights[f"{prefix}.weight"], weights[f"{prefix}.bias"])
 
 
-def _transform(graph: _Graph, weights: Mapping[str, FloatArray], x: str, mask: str, layer: int) -> str:
+def _transform(graph: BertGraph, weights: Mapping[str, FloatArray], x: str, mask: str, layer: int) -> str:
     prefix, here = f"encoder.layer.{layer}", f"layer{layer}"
 
     def dense(x: str, name: str, source: str) -> str:
@@ -157,22 +171,22 @@ def _transform(graph: _Graph, weights: Mapping[str, FloatArray], x: str, mask: s
     bias = np.concatenate([weights[f"{source}.bias"] for source in sources])
     # One product for all three, so that the activations are quantised once.
     heads = graph.split(graph.dense(x, f"{here}.heads", kernel, bias), 3)
-    attended = graph.node("MultiHeadAttention", [*heads, "", mask], f"{here}.attended", _CONTRIB, num_heads=HEADS)
+    attended = graph.node("MultiHeadAttention", [*heads, "", mask], f"{here}.attended", _CONTRIB, num_heads=graph.heads)
     x = add_and_norm(dense(attended, "mixed", "attention.output.dense"), x, "attention", "attention.output")
     inner = graph.node("Gelu", [dense(x, "inner", "intermediate.dense")], f"{here}.gelu")
     return add_and_norm(dense(inner, "outer", "output.dense"), x, "output", "output")
 
 
-def _mean_pool(graph: _Graph, x: str) -> None:
+def _mean_pool(graph: BertGraph, x: str) -> str:
     column = graph.weight("axis.last", np.array([-1]))
     weights = graph.node("Cast", ["mask"], "mask.float", to=1)
     masked = graph.node("Mul", [x, graph.node("Unsqueeze", [weights, column], "mask.column")], "masked")
     total = graph.node("ReduceSum", [masked, graph.weight("axis.tokens", np.array([1]))], "total", keepdims=0)
     count = graph.node("ReduceSum", [weights, column], "count", keepdims=1)
-    graph.node("Div", [total, count], "mean")
+    return graph.node("Div", [total, count], "mean")
 
 
-def _assemble(graph: _Graph, outputs: Sequence[str]) -> Any:
+def _assemble(graph: BertGraph, outputs: Sequence[str]) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
     model = helper.make_model(

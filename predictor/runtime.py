@@ -1,4 +1,4 @@
-"""Predictions from a bundle's folder, with onnxruntime and numpy only (pillow too where the items are images).
+"""Predictions from a bundle's folder, with onnxruntime and numpy only (and pillow for images, tokenizers for pieces).
 
 This file is whole in itself: it is what ``/predictions`` runs, and it is copied into every bundle as ``predict.py``.
 
@@ -30,6 +30,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from predictor.pieces import WordPieces
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -42,6 +44,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _CHUNK = 4096  # items that are turned into arrays at once: memory stays flat however many are handed in
 _CELLS = 32_768  # token cells of one run of a text model: what fits a core's second-level cache
+_PIECES = 1_024  # the same of a transformer, whose layers are wider
 _IMAGES = 256  # images of one run
 _SETTINGS = {"text": ("rows",), "image": ("mode", "size", "mean", "std"), "features": ()}
 """What preprocess.json must say for each task."""
@@ -266,9 +269,20 @@ class Predictor:
         missing = [name for name in _SETTINGS[task] if name not in self.preprocess]
         if missing:
             raise BundleError(f"preprocess.json does not say {', '.join(missing)}.")
+        self._pieces = self._word_pieces() if self.preprocess.get("kind") == "word-pieces" else None
         width = self._session.get_outputs()[0].shape[-1]
         if width != len(self.labels):
             raise BundleError(f"labels.json has {len(self.labels)} names, the model {width} outputs.")
+
+    def _word_pieces(self) -> WordPieces:
+        settings = self.preprocess
+        try:
+            numbers = {name: int(settings[name]) for name in ("rows", "start", "end", "most")}
+            return WordPieces(str(settings["tokenizer"]), **numbers)
+        except KeyError as error:
+            raise BundleError(f"preprocess.json does not say {error}.") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BundleError(str(error)) from error
 
     def predict(self, items: Sequence[Item]) -> list[Prediction]:
         """Label, confidence and probabilities (to six digits) of each item.
@@ -314,18 +328,22 @@ class Predictor:
             if not isinstance(item, str):
                 raise ItemError(first + index, f"this bundle reads texts, not {type(item).__name__}")
         rows_of_table = int(self.preprocess["rows"])
-        if len(items) == 1:
+        if self._pieces is not None:
+            ids, counts, _ = self._pieces(items)
+        elif len(items) == 1:
             ids = hash_text(items[0], rows_of_table)
             out[:] = self._run(ids[None] if len(ids) else np.zeros((1, 1), np.int64))
             return
-        ids, counts = hash_texts(items, rows_of_table)
+        else:
+            ids, counts = hash_texts(items, rows_of_table)
         starts = np.cumsum(counts) - counts
+        cells = _CELLS if self._pieces is None else _PIECES
         # Texts of like length run together: little padding, and as many at once as the cache holds.
         order = np.argsort(counts, kind="stable")
         begin = 0
         lengths = np.maximum(counts[order], 1)
         while begin < len(order):
-            limit = max(1, _CELLS // int(lengths[begin]))
+            limit = max(1, cells // int(lengths[begin]))
             end = begin + max(
                 1, int(np.searchsorted(lengths[begin : begin + limit], 1.25 * lengths[begin] + 2, "right"))
             )
@@ -372,14 +390,22 @@ def load(folder: str | Path, *, threads: int = 1) -> Predictor:
         raise BundleError(f"{folder}: its manifest.json is not of format {FORMAT}, which this file reads.")
     labels = _read_json(folder, "labels.json")
     preprocess = _read_json(folder, "preprocess.json") if (folder / "preprocess.json").exists() else None
-    model = _read_bytes(folder / "model.onnx")
-    expected = manifest.get("sha256", {}).get("model.onnx")
-    if expected and hashlib.sha256(model).hexdigest() != expected:
-        raise BundleError(f"{folder / 'model.onnx'} is damaged: its checksum is not the manifest's. {_AGAIN}")
+    model = _read_checked(folder, "model.onnx", manifest)
+    if isinstance(preprocess, dict) and preprocess.get("kind") == "word-pieces":
+        tokenizer = _read_checked(folder, "tokenizer.json", manifest).decode("utf-8", "replace")
+        preprocess = {**preprocess, "tokenizer": tokenizer}
     return Predictor(model, labels, str(manifest.get("task")), preprocess, manifest, threads=threads)
 
 
 _AGAIN = "Unpack the whole bundle again."
+
+
+def _read_checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
+    data = _read_bytes(folder / name)
+    expected = manifest.get("sha256", {}).get(name)
+    if expected and hashlib.sha256(data).hexdigest() != expected:
+        raise BundleError(f"{folder / name} is damaged: its checksum is not the manifest's. {_AGAIN}")
+    return data
 
 
 def _read_bytes(path: Path) -> bytes:

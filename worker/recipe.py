@@ -24,6 +24,7 @@ class Recipe:
         agreement_rows: Random pool rows on which teacher and student are compared; never in the transfer set where
             the pool is large enough.
         cold_every: Every so many rounds the student starts afresh: warm ones drift.
+        forced: Somebody asked for this round: a student is trained even where it would not pay yet.
     """
 
     strategy: str = "auto"
@@ -38,6 +39,7 @@ class Recipe:
     warm_transfer_size: int = 5_000
     agreement_rows: int = 1_000
     cold_every: int = 5
+    forced: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it: for the registry, manifests and cards."""

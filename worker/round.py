@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 _NOTES = "__notes__"
-_NO_CARRY = {"rounds_since_cold": 0, "cold_agreement": None, "cold_labels": 0}
+_NO_CARRY = {"rounds_since_cold": 0, "cold_agreement": None, "cold_labels": 0, "trained_labels": 0}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).
 _FIT_STEPS, _CHOICE_STEPS = 100, 5 * 6 * 40
 

@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from models.students.student import Student
     from models.teachers import LogisticTeacher
+    from models.trunks import Trunk
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
 Arrays = Mapping[str, NDArray[Any]]
 RawItem = str | bytes | NDArray[np.float32]
+
+CARRIED = ("rounds_since_cold", "cold_agreement", "cold_labels", "trained_labels")
+"""What a round hands on to the next one beside its models, by the names of `PreviousRound`."""
 
 
 def _no_rows() -> IntArray:
@@ -48,6 +52,7 @@ class RoundData:
             known.
         class_vectors: Shape ``(n_classes, d)``: the names of the classes by the encoder that ``features`` are of; None
             where it reads no texts, or where each class has labels.
+        trunk: Reads the encoder's lower layers, for students that are cut from them; None where nobody needs them.
     """
 
     task: str
@@ -65,6 +70,7 @@ class RoundData:
     spread: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     groups: IntArray | None = None
     class_vectors: NDArray[np.floating[Any]] | None = None
+    trunk: Callable[[], Trunk] | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:
@@ -89,6 +95,7 @@ class PreviousRound:
         rounds_since_cold: `RoundResult.carry`'s: rounds since a student was trained from scratch.
         cold_agreement: `RoundResult.carry`'s: how well that one agreed with its teacher.
         cold_labels: `RoundResult.carry`'s: how many labels it learned from.
+        trained_labels: `RoundResult.carry`'s: how many labels the last training of a student learned from.
     """
 
     teacher: Arrays | None = None
@@ -98,6 +105,7 @@ class PreviousRound:
     rounds_since_cold: int = 0
     cold_agreement: float | None = None
     cold_labels: int = 0
+    trained_labels: int = 0
 
 
 class Checkpoints(Protocol):
@@ -144,8 +152,7 @@ class RoundResult:
         metrics: JSON: see `worker.measure.measured`.
         timings: Seconds of each step.
         flops: Of training, estimated.
-        carry: JSON for the next round's `PreviousRound`: ``rounds_since_cold``, ``cold_agreement`` and
-            ``cold_labels``.
+        carry: JSON for the next round's `PreviousRound`: `CARRIED`.
         teacher: The trained teacher.
         student: The trained student.
         probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from models.artifacts import load_arrays, load_description
 from models.encoders import Encoder
+from models.trunks import load_trunk
 from winnow import attempt_files, pool, registry, rounds
 from winnow.db import tables
 from winnow.db.base import utcnow
@@ -29,7 +30,7 @@ from winnow.projects import class_names
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
 from worker.diffused import load_spread
-from worker.project_encoder import class_vectors, encoder_that_is_done, project_encoder
+from worker.project_encoder import class_vectors, encoder_that_is_done, hub_models, project_encoder
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
 from worker.tasks.encode import encode_ahead
@@ -192,6 +193,7 @@ def load_data(
         spread=spread,
         groups=_groups(runtime, store, project.id, rows, len(features)),
         class_vectors=_class_vectors(runtime, snapshot, used_encoder),
+        trunk=lambda: load_trunk(used_encoder.name, hub_models(runtime.settings)),
     )
     return data, rows, used_encoder
 
@@ -278,6 +280,7 @@ def _previous(runtime: Runtime, last: Student, current: Student | None) -> Previ
         rounds_since_cold=carry.get("rounds_since_cold", 0),
         cold_agreement=carry.get("cold_agreement"),
         cold_labels=carry.get("cold_labels", 0),
+        trained_labels=carry.get("trained_labels", 0),
     )
     if current is None:
         return previous

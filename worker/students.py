@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from sampler.batch import tie_keys
 from worker.evidence import Comparison, Decision, decide_promotion
 from worker.measure import in_order_of, right_rows
 from worker.recipe import Recipe
-from worker.round_data import FloatArray, IntArray, PreviousRound, RoundData
+from worker.round_data import CARRIED, FloatArray, IntArray, PreviousRound, RoundData
 
 if TYPE_CHECKING:
     from models.students.student import Student
@@ -36,6 +37,11 @@ class Distillate:
     n_transfer: int
     flops: float
     report: dict[str, Any]
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is the current student, and nothing was trained."""
+        return bool(self.report.get("kept"))
 
     def notes(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the arrays; JSON."""
@@ -63,6 +69,15 @@ class Trained:
     probabilities: Callable[[IntArray], FloatArray]
 
 
+def _stays(report: Mapping[str, Any]) -> Decision:
+    n, due = report["trained_labels"], report["again_at"]
+    return Decision(
+        True,
+        f"the student stays as {n} labels made it and was only measured anew: training this family takes minutes, so "
+        f"it is trained again at {due} labels, or when a round is asked for",
+    )
+
+
 class StudentStep:
     """Distils and judges one student. ``data`` holds settled labels and the candidates that are left."""
 
@@ -74,7 +89,7 @@ class StudentStep:
         teacher: LogisticTeacher,
         soft: Callable[[IntArray], FloatArray],
     ):
-        from models.students import make_family
+        from models.students import make_family, network_class
 
         self._data = data
         self._recipe = recipe
@@ -82,11 +97,18 @@ class StudentStep:
         self._teacher = teacher
         self._soft = soft
         self._family = make_family(data.task, recipe.student)
+        self._kind = network_class(self._family)
 
     # --- training --------------------------------------------------------------------------------------------------
 
     def train(self, rng: np.random.Generator) -> Distillate:
-        """Distil: warm from the current student where one is at hand and it is not time for a cold start."""
+        """Distil: warm from the current student where one is at hand and it is not time for a cold start.
+
+        A family whose training takes minutes keeps its current student until labels have grown enough.
+        """
+        kept = self._kept()
+        if kept is not None:
+            return kept
         warm_from = self._warm_start()
         transfer_rng, warm_rng, cold_rng = rng.spawn(3)
         if warm_from is not None:
@@ -106,11 +128,36 @@ class StudentStep:
         student = Student.from_arrays(self._family, arrays, self._data.class_names)
         return Distillate(student, notes["cold"], notes["n_transfer"], notes["flops"], notes["report"])
 
-    def _warm_start(self) -> Mapping[str, NDArray[Any]] | None:
+    def _followed(self) -> PreviousRound | None:
+        """The previous round, where its student is of this family and knows these classes."""
         previous = self._previous
         if previous is None or previous.student is None or previous.student_family != self._family:
             return None
-        if previous.class_names != self._data.class_names:
+        return previous if previous.class_names == self._data.class_names else None
+
+    def _kept(self) -> Distillate | None:
+        """The current student once more, while labels are too few for another training to pay."""
+        from models.students.student import Student
+
+        previous = self._followed()
+        if previous is None or previous.student is None or self._recipe.forced or self._kind.growth <= 1:
+            return None
+        due = math.ceil(self._kind.growth * previous.trained_labels)
+        if len(self._data.y) >= due:
+            return None
+        student = Student.from_arrays(self._family, previous.student, previous.class_names)
+        read = student.network.prepare(self._data.raw(self._compared))
+        report = {
+            "kept": True,
+            "trained_labels": previous.trained_labels,
+            "again_at": due,
+            "cut_share": getattr(read, "cut_share", None),
+        }
+        return Distillate(student, False, 0, 0.0, report)
+
+    def _warm_start(self) -> Mapping[str, NDArray[Any]] | None:
+        previous = self._followed()
+        if previous is None:
             return None
         grown = len(self._data.y) >= _REGROWTH * previous.cold_labels
         return None if grown or previous.rounds_since_cold + 1 >= self._recipe.cold_every else previous.student
@@ -127,6 +174,7 @@ class StudentStep:
         pool = self._pool
         if len(pool) >= _LEAST_APART:
             pool = np.setdiff1d(pool, self._compared)
+        size = min(size, self._kind.most_transfer)
         if len(pool) > size:
             pool = np.sort(transfer_rng.choice(pool, size, replace=False))
         distilled = distil(
@@ -138,6 +186,8 @@ class StudentStep:
             class_names=self._data.class_names,
             rng=rng,
             previous=warm_from,
+            features=self._data.features[pool] if self._kind.matches else None,
+            trunk=self._data.trunk() if self._kind.matches and self._data.trunk else None,
         )
         report = distilled.report
         return Distillate(distilled.student, not report.warm, len(pool), report.flops, report.to_dict())
@@ -152,7 +202,7 @@ class StudentStep:
         on_holdout = self._predict(student, data.holdout_rows)
         agrees = self._agrees(self._predict(student, self._compared))
         comparison: Comparison | None = None
-        current = self._current()
+        current = self._current() if not distillate.kept else None
         if current is not None:
             comparison = Comparison(
                 new_right=right_rows(data.holdout_y, on_holdout),
@@ -162,7 +212,7 @@ class StudentStep:
                 new_losses=self._losses(self._predict(student, explored)),
                 old_losses=self._losses(current(explored)),
             )
-        decision = decide_promotion(comparison)
+        decision = _stays(distillate.report) if distillate.kept else decide_promotion(comparison)
         agreement = float(agrees.mean()) if len(agrees) else None
         return Trained(
             student=student,
@@ -176,11 +226,14 @@ class StudentStep:
                 "distillation": distillate.report,
                 "harm": decision.evidence,
             },
-            carry=self._carry(distillate.cold, agreement, decision.promoted),
+            carry=self._carry(distillate, agreement, decision.promoted),
             probabilities=lambda rows: self._predict(student, rows),
         )
 
-    def _carry(self, cold: bool, agreement: float | None, promoted: bool) -> dict[str, Any]:
+    def _carry(self, distillate: Distillate, agreement: float | None, promoted: bool) -> dict[str, Any]:
+        cold, previous = distillate.cold, self._previous
+        if distillate.kept and previous is not None:
+            return {name: getattr(previous, name) for name in CARRIED}
         since = 0 if cold else (self._previous.rounds_since_cold if self._previous else 0) + 1
         if not promoted:
             since = self._recipe.cold_every  # warm training from the current student led nowhere: start afresh
@@ -190,6 +243,7 @@ class StudentStep:
             "rounds_since_cold": since,
             "cold_agreement": agreement if cold else before,
             "cold_labels": labels,
+            "trained_labels": len(self._data.y),
         }
 
     def _current(self) -> Callable[[IntArray], FloatArray] | None:

@@ -23,7 +23,7 @@ from models.export.card import CardFacts, CardFigures, Latency, write_card
 from models.export.onnx_graph import INPUT, OUTPUT
 from models.students.protocol import RawItem
 from models.students.student import Student
-from predictor import runtime
+from predictor import pieces, runtime
 from predictor.runtime import Predictor
 
 FORMATS = ("onnx-int8", "onnx")
@@ -141,7 +141,7 @@ def _bundle_files(
         compressed.layers,
         latency,
     )
-    files["predict.py"] = Path(runtime.__file__).read_bytes()
+    files["predict.py"] = predict_source().encode()
     files["requirements.txt"] = "".join(f"{name}=={n}\n" for name, n in _requirements(student).items()).encode()
     files["README.md"] = write_card(facts, figures).encode()
     extra = {
@@ -166,9 +166,18 @@ def _bundle_files(
     return files
 
 
+def predict_source() -> str:
+    """The predictor as one file: its runtime with the modules that it imports from this project in their place."""
+    source = Path(runtime.__file__).read_text("utf-8")
+    _, _, body = Path(pieces.__file__).read_text("utf-8").partition("from __future__ import annotations\n")
+    return source.replace("from predictor.pieces import WordPieces\n", body)
+
+
 def _serving_files(student: Student, model: bytes) -> dict[str, bytes]:
     files = {"model.onnx": model, "labels.json": _json(list(student.class_names))}
     preprocess = student.network.preprocess()
+    if preprocess is not None and "tokenizer" in preprocess:
+        files["tokenizer.json"] = preprocess.pop("tokenizer").encode()
     if preprocess is not None:
         files["preprocess.json"] = _json(preprocess)
     return files
@@ -196,6 +205,8 @@ def _manifest(student: Student, files: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _requirements(student: Student) -> dict[str, str]:
     names = ["numpy", "onnxruntime", *(["pillow"] if student.task == "image" else [])]
+    if "tokenizer" in (student.network.preprocess() or {}):
+        names.append("tokenizers")
     return {name: version(name) for name in names}
 
 

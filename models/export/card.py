@@ -212,7 +212,7 @@ def _limits(facts: CardFacts, figures: CardFigures) -> str:
         "It always answers with one of its classes, also for items unlike any of the pool.",
         "Confidence is its teacher's sureness, not a promise of accuracy.",
     ]
-    if figures.task == "text":
+    if figures.task == "text" and figures.family == "hashed":
         limits.append("It knows words and pairs of neighbouring words; negation or irony over a distance escapes it.")
     if figures.task == "image":
         limits.append("Images are scaled to the size in preprocess.json; details smaller than that are lost.")

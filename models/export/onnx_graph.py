@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.export.layers import Conv, Dense, Layer, Standardise, Table, layers_of
+from models.export.transformer_graph import build_transformer
 from models.students.convnet import ConvNetwork
 from models.students.mlp import MlpNetwork
 from models.students.protocol import FloatArray, Network
 from models.students.student import Student
+from models.students.transformer import TransformerNetwork
 
 INPUT, OUTPUT = "input", "probabilities"
 OPSET, IR_VERSION = 17, 8  # old enough for any onnxruntime of the last years
@@ -38,6 +40,8 @@ def build_graph(student: Student, int8: Mapping[str, Range | None] | None = None
         int8: Layers to quantise, each with the range of its input (None for a table). Others stay fp32.
     """
     network = student.network
+    if isinstance(network, TransformerNetwork):
+        return build_transformer(network)
     build = _Builder(int8 or {})
     value = INPUT
     for layer in layers_of(network):

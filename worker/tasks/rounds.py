@@ -53,7 +53,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
         return
     context.progress(0.04, "loading the features")
     data, rows, encoder = load_data(runtime, context, snapshot)
-    recipe = make_recipe(snapshot, encoder.name)
+    recipe = replace(make_recipe(snapshot, encoder.name), forced=bool(context.payload.get("forced")))
     checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest)
     previous = load_previous(runtime, snapshot)
     result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
