@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -193,7 +194,7 @@ def load_data(
         spread=spread,
         groups=_groups(runtime, store, project.id, rows, len(features)),
         class_vectors=_class_vectors(runtime, snapshot, used_encoder),
-        trunk=lambda: load_trunk(used_encoder.name, hub_models(runtime.settings)),
+        trunk=partial(load_trunk, used_encoder.name, hub_models(runtime.settings)),
     )
     return data, rows, used_encoder
 

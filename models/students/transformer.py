@@ -75,8 +75,8 @@ class _Layer(nn.Module):
     def forward(self, x: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Pieces (t, d) and where they stand, bool (b, longest)."""
         read, out = cast(Any, self.attention)["self"], cast(Any, self.attention)["output"]
-        heads = [self._spread(read[name](x), present) for name in ("query", "key", "value")]
-        seen = nn.functional.scaled_dot_product_attention(*heads, attn_mask=present[:, None, None, :])
+        query, key, value = (self._spread(read[name](x), present) for name in ("query", "key", "value"))
+        seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=present[:, None, None, :])
         mixed = out["dense"](seen.transpose(1, 2).flatten(2)[present])
         x = out["LayerNorm"](x + mixed)
         inner = nn.functional.gelu(cast(Any, self.intermediate)["dense"](x))
@@ -87,7 +87,7 @@ class _Layer(nn.Module):
         """Pieces (t, d) at their places, split into heads: (b, heads, longest, d / heads)."""
         places = x.new_zeros((*present.shape, x.shape[1]))
         places[present] = x
-        return places.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return places.view(*present.shape, self.heads, -1).transpose(1, 2)
 
 
 class TransformerNetwork(Network):
@@ -178,8 +178,9 @@ class TransformerNetwork(Network):
         logits: torch.Tensor = self.head(self.states(ids)[-1] if self.training else self._last_state(ids))
         return logits
 
-    def states(self, ids: torch.Tensor) -> list[torch.Tensor]:
+    def states(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
         """The mean over each text's pieces after each layer: ids (b, longest) → float32 (b, d) each."""
+        [ids] = inputs
         present = ids > PAD
         counts = present.sum(1, keepdim=True).clamp(min=1)
         owners, places = present.nonzero(as_tuple=True)
