@@ -33,10 +33,11 @@ def measure(texts: Texts, cells: Sequence[Cell]) -> dict[str, Any]:
     """Train or read the cells' students, export them in INT8, and hold each bundle against the teacher in torch."""
     students = [(cell, *trained(cell, texts)) for cell in cells]
     reference = _torch_teacher(texts)
-    rows = [reference]
+    rows = []
     for cell, student, facts in students:
         with tempfile.TemporaryDirectory(prefix="winnow-bench-") as scratch:
             rows.append(_bundle_row(cell, student, facts, texts, Path(scratch)))
+    rows.append(reference)  # the first row names the columns, and it has fewer
     for row in rows:
         row["retention"] = row["accuracy"] / texts.teacher_accuracy
         row["times_torch"] = row["texts_per_cpu_second"] / reference["texts_per_cpu_second"]
