@@ -93,6 +93,15 @@ class TorchMiniLM:
                 out[batch] = self._torch.nn.functional.normalize(mean, dim=1).numpy()
         return out
 
+    def layer_means(self, texts: list[str], layers: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Means over the tokens after some layers (1 is the first), shape (layers, n, 384)."""
+        with self._torch.inference_mode():
+            inputs = self._tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
+            states = self._network(**inputs, output_hidden_states=True).hidden_states
+            mask = inputs["attention_mask"][..., None].float()
+            means = [(states[layer] * mask).sum(1) / mask.sum(1) for layer in layers]
+            return np.asarray(self._torch.stack(means).numpy())
+
 
 def _network_folder(root: Path) -> Path:
     """Where the package keeps the network's configuration."""

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from cli.errors import CommandError
 from models.artifacts import read_arrays
 from models.replay import Lesson, digest_items, replay, training_surroundings, weights_sha256
+from models.students import TRANSFORMERS
 from models.students.student import Student
 from predictor import BundleError, load
 from predictor.files import BundleFiles
-from worker.lessons import FORMAT
+from worker.lessons import CUT_FROM_ENCODER, FORMAT
 
 #: Items on which the bundle's own model is compared with the student that was trained again.
 COMPARED_ITEMS = 1_000
@@ -59,12 +60,14 @@ def read_training(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest of a bundle, and what it tells of the training.
 
     Raises:
-        CommandError: it is no bundle, or was made before that was kept.
+        CommandError: it is no bundle, was made before that was kept, or its student is cut from an encoder.
     """
     try:
         manifest = BundleFiles(bundle).json("manifest.json")
     except BundleError as error:
         raise CommandError(str(error)) from error
+    if isinstance(manifest, dict) and manifest.get("family") in TRANSFORMERS:
+        raise CommandError(f"{bundle}: {CUT_FROM_ENCODER.format(family=manifest['family'])}")
     training = manifest.get("training") if isinstance(manifest, dict) else None
     if not isinstance(training, dict) or not isinstance(training.get("weights_sha256"), str):
         raise CommandError(

@@ -12,8 +12,10 @@ import torch
 from models.errors import ParityError
 from models.export.layers import Quantisable, Table, layers_of
 from models.export.onnx_graph import Range, build_graph
+from models.export.transformer_graph import compress_transformer
 from models.students.protocol import FloatArray, IntArray, Network, RawItem
 from models.students.student import Student
+from models.students.transformer import TransformerNetwork
 from models.threads import torch_threads
 from predictor.runtime import Predictor
 
@@ -112,6 +114,8 @@ def compress(
         ParityError: even with all layers in fp32 the graph does not predict what the student does.
     """
     judge = _Judge(student, items[:MOST_ITEMS], measured)
+    if isinstance(student.network, TransformerNetwork):
+        return Compressed(*compress_transformer(student.network, judge, calibration if int8 else None))
     names = [layer.name for layer in layers_of(student.network) if isinstance(layer, Quantisable)]
     ranges = activation_ranges(student, calibration[:_CALIBRATION]) if int8 else {}
 

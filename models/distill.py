@@ -18,11 +18,13 @@ from models.augmentation import mix_pairs
 from models.curriculum import WHOLE_FROM, entropies, epoch_order, make_curriculum
 from models.errors import BadInput
 from models.losses import cross_entropy, fit_scale, one_hot, soften
+from models.matching import FeatureMatch, make_match
 from models.softmax import single_blas_thread
 from models.students import network_class
 from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem
 from models.students.student import Student
 from models.threads import torch_threads
+from models.trunks import Trunk
 
 WARM_EPOCHS = 2
 LABEL_WEIGHT = 2.0
@@ -55,6 +57,8 @@ class DistilReport:
         flops: Of the training, a backward pass counted as two forward ones.
         calibrated_on: Labels that said how sure the student may be; 0 where only its teacher did.
         scale: What its logits are multiplied by for that.
+        matched: Whether features were matched too.
+        cut_share: Share of the texts that the student does not read to their end; None where it reads everything.
     """
 
     warm: bool
@@ -68,6 +72,8 @@ class DistilReport:
     flops: float
     calibrated_on: int = 0
     scale: float = 1.0
+    matched: bool = False
+    cut_share: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For a round's metrics."""
@@ -96,6 +102,7 @@ def distil(
     label_weight: float = LABEL_WEIGHT,
     epochs: int | None = None,
     features: ArrayLike | None = None,
+    trunk: Trunk | None = None,
     threads: int = 1,
     curriculum: str = "shuffled",
     mixed_share: float = 0.0,
@@ -104,7 +111,8 @@ def distil(
     """Train a student of a family on soft labels of the pool and on labels.
 
     Args:
-        family: ``static`` or ``hashed`` (texts), ``convnet`` (encoded images) or ``mlp`` (feature vectors).
+        family: ``static``, ``hashed`` or ``transformer-1`` to ``-3`` (texts), ``convnet`` (encoded images) or ``mlp``
+            (feature vectors).
         items: n raw items of the pool; they also decide the shape of a fresh student.
         soft: The teacher's probabilities for them, (n, C).
         labeled_items: l raw items with labels; they may be among ``items`` too.
@@ -117,7 +125,10 @@ def distil(
             back to the teacher's own sureness.
         label_weight: What a label counts beside a soft label.
         epochs: Passes over the items; by default the family's number, or `WARM_EPOCHS` for a warm start.
-        features: The teacher's features of the items, (n, d): some families begin from them.
+        features: The teacher's features of the items, (n, d): families whose ``reads_features`` is ``cold`` begin from
+            them, those whose it is ``always`` are drawn to them in training, or to (n, k, d), one set for each of their
+            last k layers; others leave them aside.
+        trunk: The encoder's lower layers, for a family that is cut from them.
         threads: Of torch.
         curriculum: In which order items are met: one of `models.curriculum.CURRICULA`.
         mixed_share: Of the items that are mixed with another one in training (`models.augmentation.mix_pairs`).
@@ -141,15 +152,20 @@ def distil(
     with torch_threads(threads), single_blas_thread():  # or the same inputs would not give the same bits
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         everything = [*items, *labeled_items]
-        network, warm = _start(family, items if len(items) else labeled_items, len(class_names), previous, generator)
-        if features is not None and len(items) and not warm:
+        first = items if len(items) else labeled_items
+        network, warm = _start(family, first, len(class_names), previous, generator, trunk)
+        if mixed_share and network.matches:
+            raise BadInput(f"Students of the family {family!r} read word pieces, which cannot be mixed; mix no items.")
+        if features is not None and len(items) and not warm and network.reads_features == "cold":
             network.begin_from(items, _features(features, len(items)))
+        match = make_match(network, features, len(items), generator)
         inputs = network.prepare(everything)
         passes = epochs if epochs is not None else (WARM_EPOCHS if warm else network.epochs)
-        fit = _Fit(network, inputs, target, weight, _aside(items), rng, curriculum, mixed_share)
+        fit = _Fit(network, inputs, target, weight, _aside(items), rng, curriculum, mixed_share, match)
         made, best, loss = fit.run(passes, warm)
         network.scale, n_calibrated = fit.scale(np.asarray(soft, np.float32), calibration)
         flops = 3.0 * made * network.flops(inputs)
+    seconds = time.perf_counter() - started
     report = DistilReport(
         warm,
         made,
@@ -158,10 +174,12 @@ def distil(
         len(items),
         len(labeled_items),
         temperature,
-        time.perf_counter() - started,
+        seconds,
         flops,
         n_calibrated,
         network.scale,
+        match is not None,
+        getattr(inputs, "cut_share", None),
     )
     return Distilled(Student(network, tuple(class_names)), report)
 
@@ -214,7 +232,12 @@ def _checked_labels(calibration: tuple[Sequence[RawItem], ArrayLike], n_classes:
 
 
 def _start(
-    family: str, items: Sequence[RawItem], n_classes: int, previous: Arrays | None, generator: torch.Generator
+    family: str,
+    items: Sequence[RawItem],
+    n_classes: int,
+    previous: Arrays | None,
+    generator: torch.Generator,
+    trunk: Trunk | None,
 ) -> tuple[Network, bool]:
     """The network to train, and whether it goes on from the previous one."""
     kind = network_class(family)
@@ -225,6 +248,8 @@ def _start(
             network = None
         if network is not None and network.n_classes == n_classes:
             return network, True
+    if trunk is not None:
+        return kind.cut(trunk, items, n_classes, generator), False
     return kind.create(items, n_classes, generator), False
 
 
@@ -259,8 +284,9 @@ class _Fit:
         rng: np.random.Generator,
         curriculum: str = "shuffled",
         mixed_share: float = 0.0,
+        match: FeatureMatch | None = None,
     ):
-        self.network, self.inputs, self.rng = network, inputs, rng
+        self.network, self.inputs, self.rng, self.match = network, inputs, rng, match
         self.curriculum, self.mixed_share = curriculum, mixed_share
         self.target, self.weight = torch.from_numpy(target), torch.from_numpy(weight)
         rows = np.arange(len(inputs))
@@ -275,7 +301,7 @@ class _Fit:
             # A handful of items needs more passes, or hardly a step is made.
             epochs = max(epochs, min(10 * epochs, math.ceil(_LEAST_STEPS / per_epoch)))
         epochs = max(1, min(epochs, network.most_steps // per_epoch))
-        optimisers = network.optimisers(warm)
+        optimisers = network.optimisers(warm) + (self.match.optimisers() if self.match else [])
         rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
         best, best_loss, best_state = 0, self._loss() if warm else math.inf, copy.deepcopy(network.state_dict())
         # What has met easy rows only is no worse for it yet.
@@ -338,8 +364,9 @@ class _Fit:
         batch, target, weight = mix_pairs(
             self.inputs.batch(rows, self.rng), self.target[where], self.weight[where], self.mixed_share, self.rng
         )
-        loss = cross_entropy(self.network(*batch), target, weight)
-        for parameter in self.network.parameters():
+        logits, apart = self.match(self.network, batch, where) if self.match else (self.network(*batch), 0.0)
+        loss = cross_entropy(logits, target, weight) + apart
+        for parameter in (*self.network.parameters(), *(self.match.parameters() if self.match else ())):
             parameter.grad = None  # what zero_grad does, without what surrounds it
         cast(Any, loss).backward()
         for optimiser in optimisers:

@@ -123,7 +123,7 @@ class Texts(_Network):
 
     def __init__(self, name: str, model: HubModel, folder: Path, threads: int):
         super().__init__(name, model, folder, threads)
-        self._tokenizer = _tokenizer(name, folder)
+        self._tokenizer = load_tokenizer(name, folder)
         self.limit = self._most_tokens()
         self.dim = int(self._rows(*self._feed(self._read(["a"])[0])).shape[1])
 
@@ -171,7 +171,8 @@ class Texts(_Network):
         return min(most, self.model.max_tokens) if self.model.max_tokens else min(most, DEFAULT_TOKENS)
 
 
-def _tokenizer(name: str, folder: Path) -> Any:
+def load_tokenizer(name: str, folder: Path) -> Any:
+    """The tokenizer of a registered model, which pads and cuts on the right; raises UnusableModel."""
     from transformers import AutoTokenizer
 
     try:

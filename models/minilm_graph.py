@@ -1,8 +1,8 @@
-"""MiniLM as an ONNX graph, built straight from its weights: no torch, no tracing, the same bytes each time."""
+"""MiniLM, and students cut from a BERT, as ONNX graphs built from their weights: no tracing, always the same bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,26 +22,34 @@ Ranges = Mapping[str, tuple[FloatArray, FloatArray]]
 
 
 @dataclass
-class _Graph:
+class BertGraph:
     """Nodes and weights as they are strung together; every method returns the name of its output.
 
     Attributes:
         bits: What weights are quantised to; None leaves them in fp32.
         amplitudes: Largest activation seen in each channel, by the name of the activation.
         ranges: Where given, activations named here are quantised by these instead of by what each batch holds.
+        kept: Names of tables and linear layers that stay in fp32.
+        head_width: Of the attention: there are as many heads as a layer's width holds.
+        epsilon: Of the normalisations.
     """
 
     bits: int | None
     amplitudes: Mapping[str, FloatArray]
     ranges: Ranges = field(default_factory=dict)
+    kept: Collection[str] = ()
+    head_width: int = HEAD_WIDTH
+    epsilon: float = _EPSILON
     nodes: list[Any] = field(default_factory=list)
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
+        """A constant."""
         self.weights[name] = np.ascontiguousarray(value)
         return name
 
     def node(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
+        """One operation, named as its output."""
         from onnx import helper
 
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, domain=domain, **attributes))
@@ -50,7 +58,7 @@ class _Graph:
     def dense(self, x: str, name: str, kernel: FloatArray, bias: FloatArray) -> str:
         """A linear layer; ``kernel`` is (in, out). Quantised: one scale an output; activations as they come."""
         shift = self.weight(f"{name}.bias", bias)
-        if self.bits is None:
+        if self.bits is None or name in self.kept:
             product = self.node("MatMul", [x, self.weight(f"{name}.kernel", kernel)], f"{name}.product")
             return self.node("Add", [product, shift], name)
         seen = self.ranges.get(x)
@@ -77,7 +85,7 @@ class _Graph:
 
     def gather(self, indices: str, name: str, table: FloatArray) -> str:
         """Rows of a table. Quantised: one scale a row."""
-        if self.bits is None:
+        if self.bits is None or name in self.kept:
             return self.node("Gather", [self.weight(f"{name}.table", table), indices], name)
         codes, scales = quantise_rows(table, self.bits)
         picked = self.node("Gather", [self.weight(f"{name}.table", codes), indices], f"{name}.codes")
@@ -93,8 +101,9 @@ class _Graph:
         return outputs
 
     def layer_norm(self, x: str, name: str, gain: FloatArray, shift: FloatArray) -> str:
+        """Normalisation over the last axis."""
         inputs = [x, self.weight(f"{name}.gain", gain), self.weight(f"{name}.shift", shift)]
-        return self.node("LayerNormalization", inputs, name, axis=-1, epsilon=_EPSILON)
+        return self.node("LayerNormalization", inputs, name, axis=-1, epsilon=self.epsilon)
 
 
 def quantise_rows(table: FloatArray, bits: int) -> tuple[NDArray[np.int8], FloatArray]:
@@ -158,16 +167,21 @@ def build_graph(
     Raises:
         KeyError: A tensor is missing.
     """
-    graph = _Graph(bits, amplitudes or {}, ranges or {})
+    graph = BertGraph(bits, amplitudes or {}, ranges or {})
+    add_encoder(graph, weights)
+    return _assemble(graph, len(weights["embeddings.LayerNorm.weight"]), outputs)
+
+
+def add_encoder(graph: BertGraph, weights: Mapping[str, FloatArray]) -> str:
+    """The whole network from ``ids`` and ``mask`` to ``mean``; returns that name."""
     mask = graph.node("Cast", ["mask"], "mask.int32", to=6)
     x = _embed(graph, weights)
     for layer in range(layer_count(weights)):
         x = _transform(graph, weights, x, mask, layer)
-    _mean_pool(graph, x)
-    return _assemble(graph, len(weights["embeddings.LayerNorm.weight"]), outputs)
+    return _mean_pool(graph, x)
 
 
-def _embed(graph: _Graph, weights: Mapping[str, FloatArray]) -> str:
+def _embed(graph: BertGraph, weights: Mapping[str, FloatArray]) -> str:
     # All tokens are of type 0, whose embedding therefore goes into the positions'.
     positions = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
     rows = graph.gather("ids", "words", weights["embeddings.word_embeddings.weight"])
@@ -179,7 +193,7 @@ def _embed(graph: _Graph, weights: Mapping[str, FloatArray]) -> str:
     return graph.layer_norm(summed, "embedded.normed", weights[f"{prefix}.weight"], weights[f"{prefix}.bias"])
 
 
-def _transform(graph: _Graph, weights: Mapping[str, FloatArray], x: str, mask: str, layer: int) -> str:
+def _transform(graph: BertGraph, weights: Mapping[str, FloatArray], x: str, mask: str, layer: int) -> str:
     prefix, here = f"encoder.layer.{layer}", f"layer{layer}"
 
     def dense(x: str, name: str, source: str) -> str:
@@ -199,23 +213,23 @@ def _transform(graph: _Graph, weights: Mapping[str, FloatArray], x: str, mask: s
     bias = np.concatenate([weights[f"{source}.bias"] for source in sources])
     # One product for all three, so that the activations are quantised once.
     heads = graph.split(graph.dense(x, f"{here}.heads", kernel, bias), 3)
-    count = kernel.shape[1] // 3 // HEAD_WIDTH
+    count = kernel.shape[1] // 3 // graph.head_width
     attended = graph.node("MultiHeadAttention", [*heads, "", mask], f"{here}.attended", _CONTRIB, num_heads=count)
     x = add_and_norm(dense(attended, "mixed", "attention.output.dense"), x, "attention", "attention.output")
     inner = graph.node("Gelu", [dense(x, "inner", "intermediate.dense")], f"{here}.gelu")
     return add_and_norm(dense(inner, "outer", "output.dense"), x, "output", "output")
 
 
-def _mean_pool(graph: _Graph, x: str) -> None:
+def _mean_pool(graph: BertGraph, x: str) -> str:
     column = graph.weight("axis.last", np.array([-1]))
     weights = graph.node("Cast", ["mask"], "mask.float", to=1)
     masked = graph.node("Mul", [x, graph.node("Unsqueeze", [weights, column], "mask.column")], "masked")
     total = graph.node("ReduceSum", [masked, graph.weight("axis.tokens", np.array([1]))], "total", keepdims=0)
     count = graph.node("ReduceSum", [weights, column], "count", keepdims=1)
-    graph.node("Div", [total, count], "mean")
+    return graph.node("Div", [total, count], "mean")
 
 
-def _assemble(graph: _Graph, width: int, outputs: Sequence[str]) -> Any:
+def _assemble(graph: BertGraph, width: int, outputs: Sequence[str]) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
     model = helper.make_model(

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from predictor.errors import ItemError
+from predictor.errors import BundleError, ItemError
 from predictor.images import decode_image, normalise
 from predictor.items import Item
+from predictor.pieces import WordPieces
 from predictor.settings_check import check_pixels, check_rows
 from predictor.words import hash_text, hash_texts, pad, word_forms
 
@@ -19,6 +20,7 @@ Run = Callable[[npt.NDArray[Any]], FloatArray]
 """A graph: a batch in, probabilities (b, classes) out."""
 
 _CELLS = 32_768  # token cells of one run of a text model: what fits a core's second-level cache
+_PIECES = 1_024  # the same of a transformer, whose layers are wider
 _IMAGES = 256  # images of one run
 _WORDS_AT_ONCE = 16_384  # about how many words one run of a graph that reads texts splits side by side
 
@@ -58,6 +60,8 @@ class TextReader:
 class PaddedReader:
     """For graphs that read rows of a table, ids (b, longest) filled up with row 0; parted into texts of like length."""
 
+    cells = _CELLS
+
     def __init__(self, run: Run):
         self._run = run
 
@@ -77,7 +81,7 @@ class PaddedReader:
         begin = 0
         lengths = np.maximum(counts[order], 1)
         while begin < len(order):
-            limit = max(1, _CELLS // int(lengths[begin]))
+            limit = max(1, self.cells // int(lengths[begin]))
             end = begin + max(
                 1, int(np.searchsorted(lengths[begin : begin + limit], 1.25 * lengths[begin] + 2, "right"))
             )
@@ -112,6 +116,25 @@ class WordsReader(PaddedReader):
         found = [[row for form in word_forms(text) if (row := get(form))] for text in texts]
         counts = np.fromiter(map(len, found), np.int64, len(found))
         return np.fromiter((row for rows in found for row in rows), np.int64, int(counts.sum())), counts
+
+
+class PiecesReader(PaddedReader):
+    """For transformers, which read word pieces by the tokenizer that lies beside them."""
+
+    cells = _PIECES
+
+    def __init__(self, run: Run, preprocess: Mapping[str, Any]):
+        super().__init__(run)
+        try:
+            numbers = {name: int(preprocess[name]) for name in ("rows", "start", "end", "most")}
+            self._pieces = WordPieces(str(preprocess["tokenizer"]), **numbers)
+        except KeyError as error:
+            raise BundleError(f"preprocess.json does not say {error}.") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BundleError(str(error)) from error
+
+    def _look_up(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        return self._pieces(texts)[:2]
 
 
 class ImageReader:

@@ -12,7 +12,17 @@ import numpy.typing as npt
 from predictor.errors import BundleError, ItemError
 from predictor.files import BundleFiles
 from predictor.items import TASKS, Item, Prediction, item_of_row
-from predictor.readers import FloatArray, HashedReader, ImageReader, Reader, TextReader, VectorReader, WordsReader
+from predictor.pieces import LONGEST_TOKENIZER
+from predictor.readers import (
+    FloatArray,
+    HashedReader,
+    ImageReader,
+    PiecesReader,
+    Reader,
+    TextReader,
+    VectorReader,
+    WordsReader,
+)
 from predictor.runtimes import runtime_files, start_runtime
 from predictor.settings_check import check_labels, check_preprocess, check_words
 
@@ -122,6 +132,8 @@ class Predictor:
             return TextReader(self._run)
         if self.task == "text" and self.preprocess.get("kind") == "words":
             return WordsReader(self._run, check_words(self.preprocess))
+        if self.task == "text" and self.preprocess.get("kind") == "word-pieces":
+            return PiecesReader(self._run, self.preprocess)
         missing = [name for name in _SETTINGS[self.task] if name not in self.preprocess]
         if missing:
             raise BundleError(f"preprocess.json does not say {', '.join(missing)}.")
@@ -156,6 +168,9 @@ def load(folder: str | Path, *, threads: int = 1) -> Predictor:
         raise BundleError(f"{folder}: its manifest.json is not of format {FORMAT}, which this file reads.")
     labels = check_labels(files.json("labels.json", manifest))
     preprocess = check_preprocess(files.json("preprocess.json", manifest)) if files.has("preprocess.json") else None
+    if preprocess is not None and preprocess.get("kind") == "word-pieces":
+        tokenizer = files.checked("tokenizer.json", files.read("tokenizer.json", LONGEST_TOKENIZER), manifest)
+        preprocess = {**preprocess, "tokenizer": tokenizer.decode("utf-8", "replace")}
     runtime = manifest.get("runtime", "onnx")
     model = {name: files.checked(name, files.read(name), manifest) for name in runtime_files(runtime)}
     kind = BUNDLES.get(str(manifest.get("bundle")))

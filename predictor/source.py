@@ -10,6 +10,7 @@ MODULES = (
     "errors",
     "items",
     "words",
+    "pieces",
     "images",
     "settings_check",
     "readers",

@@ -56,8 +56,10 @@ TEACHERS = {
     "image": ("auto", "logistic"),
     "features": ("auto", "logistic"),
 }
+#: Students that are cut from the encoder, by how many of its layers they have.
+TRANSFORMERS = ("transformer-1", "transformer-2", "transformer-3")
 STUDENTS = {
-    "text": ("auto", "static", "hashed"),
+    "text": ("auto", "static", "hashed", *TRANSFORMERS),
     "image": ("auto", "convnet"),
     "features": ("auto", "mlp"),
 }
@@ -121,6 +123,8 @@ def validate_settings(
             complete[name] = rules[name](value)
         except ValueError as error:
             errors.append(_error(name, str(error)))
+    if complete["student"] in TRANSFORMERS and complete["encoder"] == "hashed":
+        errors.append(_error("student", "is cut from the encoder, and hashed has no layers: set encoder to minilm"))
     if errors:
         what = "; ".join(f"{'.'.join(map(str, error.loc[1:]))} {error.msg}" for error in errors)
         raise Invalid(f"{what}.", errors=errors)

@@ -14,6 +14,7 @@ import numpy as np
 from models.artifacts import DESCRIPTION, pack_weights, read_arrays
 from models.export.archive import write_archive
 from models.replay import Lesson, digest_items, item_bytes, training_surroundings
+from models.students import TRANSFORMERS
 from models.students.protocol import RawItem
 from winnow import pool, registry
 from winnow.db.tables import Student
@@ -24,15 +25,16 @@ from worker.round_inputs import Rows
 
 _ARRAYS = "lesson.safetensors"
 FORMAT = "winnow-training-data-1"
+CUT_FROM_ENCODER = "{family} students are cut from an encoder, whose weights are in no lesson; use another student"
 #: A chain of warm starts is not longer than this: students start cold every few rounds.
 LONGEST_CHAIN = 50
 
 
 def write_lesson(result: RoundResult, rows: Rows, encoder: dict[str, str], folder: Path) -> dict[str, Any]:
     """Write what a round's student was taught into ``lesson/`` of its folder; gives the facts for its recipe."""
-    if result.lesson is None:
+    lesson = None if result.lesson is None else result.lesson()
+    if lesson is None:
         return {}
-    lesson = result.lesson()
     lesson = replace(lesson, numbers=rows.numbers(lesson.numbers), labeled=rows.numbers(lesson.labeled))
     weights = json.loads((folder / "student" / DESCRIPTION).read_text("utf-8"))["sha256"]
     to = folder / "lesson"
@@ -54,7 +56,8 @@ def chain_of(runtime: Runtime, project_id: int, student: Student) -> list[Link]:
     """The lessons that lead to a student, from the cold start on.
 
     Raises:
-        Conflict: the student, or one that it set out from, was trained before lessons were kept.
+        Conflict: the student, or one that it set out from, was trained before lessons were kept; or it is cut from an
+            encoder.
     """
     with runtime.database.read() as session:
         before = [*registry.list_students(session, project_id, before=student.version, limit=1_000)]
@@ -63,6 +66,10 @@ def chain_of(runtime: Runtime, project_id: int, student: Student) -> list[Link]:
     while found is not None and len(links) < LONGEST_CHAIN:
         facts = found.recipe.get("training")
         path = f"{registry.lesson_path(found)}/{_ARRAYS}"
+        if found.family in TRANSFORMERS:
+            raise Conflict(
+                f"Student {student.version} cannot be trained again: {CUT_FROM_ENCODER.format(family=found.family)}."
+            )
         if not facts or not runtime.storage.exists(path):
             raise Conflict(
                 f"Student {student.version} cannot be trained again: what student {found.version} was taught is not "

@@ -32,6 +32,7 @@ class Recipe:
         student_mb: What a student of ``auto`` may weigh; None for no limit.
         student_ms: What it may take for one item, on one thread.
         device: The profile of the machine that it is for (`models.profile.measure_profile`); None for this one.
+        forced: Somebody asked for this round: a student is trained even where it would not pay yet.
     """
 
     strategy: str = "auto"
@@ -50,6 +51,7 @@ class Recipe:
     student_mb: float | None = None
     student_ms: float | None = None
     device: dict[str, Any] | None = None
+    forced: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it: for the registry, manifests and cards."""

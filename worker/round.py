@@ -28,6 +28,7 @@ from worker.llm.step import LlmStep
 from worker.packing import packed, unpacked
 from worker.recipe import Recipe
 from worker.round_data import (
+    CARRIED,
     Checkpoints,
     IntArray,
     NoCheckpoints,
@@ -57,7 +58,7 @@ __all__ = [
 Soft = Callable[[IntArray], NDArray[np.floating[Any]]]
 """Soft labels of rows, (n, n_classes)."""
 
-_NO_CARRY = {"rounds_since_cold": 0, "cold_agreement": None, "cold_labels": 0, "family_labels": 0}
+_NO_CARRY: dict[str, Any] = {**dict.fromkeys(CARRIED, 0), "cold_agreement": None}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).
 _FIT_STEPS, _CHOICE_STEPS = 100, 5 * 6 * 40
 
@@ -116,7 +117,7 @@ class _Round:
         self._timings: dict[str, float] = {}
         self._cpu: dict[str, float] = {}
         self._flops = 0.0
-        self._lesson: Callable[[], Lesson] | None = None
+        self._lesson: Callable[[], Lesson | None] | None = None
 
     def run(self) -> RoundResult:
         with self._timed("settle"):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from models.replay import Lesson
     from models.students.student import Student
     from models.teachers import LogisticTeacher
+    from models.trunks import Trunk
     from worker.finetuned import Finetuned
     from worker.llm.asking import Panel
     from worker.teaching import Taught
@@ -23,6 +24,9 @@ FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
 Arrays = Mapping[str, NDArray[Any]]
 RawItem = str | bytes | NDArray[np.float32]
+
+CARRIED = ("rounds_since_cold", "cold_agreement", "cold_labels", "family_labels", "trained_labels")
+"""What a round hands on to the next one beside its models, by the names of `PreviousRound`."""
 
 
 def _no_rows() -> IntArray:
@@ -57,6 +61,7 @@ class RoundData:
             only called by a teacher that reads them. None, or it gives None, where the encoder reads no texts.
         panel: The language model that may be asked about rows; None where there is none.
         base: The weights that a fine-tuned teacher begins from; None where the recipe's teacher is no such one.
+        trunk: Reads the encoder's lower layers, for students that are cut from them; None where nobody needs them.
     """
 
     task: str
@@ -77,6 +82,7 @@ class RoundData:
     class_phrases: Callable[[], NDArray[np.floating[Any]] | None] | None = None
     panel: Panel | None = None
     base: Base | None = None
+    trunk: Callable[[], Trunk] | None = None
 
     @property
     def views(self) -> dict[str, NDArray[np.floating[Any]]]:
@@ -102,6 +108,7 @@ class PreviousRound:
         cold_agreement: `RoundResult.carry`'s: how well that one agreed with its teacher.
         cold_labels: `RoundResult.carry`'s: how many labels it learned from.
         family_labels: `RoundResult.carry`'s: how many there were when families of students were last compared.
+        trained_labels: `RoundResult.carry`'s: how many labels the last training of a student learned from.
         finetuned: Arrays of the fine-tuned teacher that was last trained; None where there is none.
         finetuned_in: The version of the student that they lie with.
     """
@@ -114,6 +121,7 @@ class PreviousRound:
     cold_agreement: float | None = None
     cold_labels: int = 0
     family_labels: int = 0
+    trained_labels: int = 0
     finetuned: Arrays | None = None
     finetuned_in: int | None = None
 
@@ -162,14 +170,14 @@ class RoundResult:
         metrics: JSON: see `worker.measure.measured`.
         timings: Seconds of each step.
         flops: Of training, estimated.
-        carry: JSON for the next round's `PreviousRound`: ``rounds_since_cold``, ``cold_agreement``,
-            ``cold_labels`` and ``family_labels``.
+        carry: JSON for the next round's `PreviousRound`: `CARRIED`.
         teacher: The trained head: what ranks.
         taught: What gave the soft labels; None where no student was trained by default.
         student: The trained student.
         probabilities: Shape ``(k,)``: with which each row was drawn at its place; None where the strategy draws none.
         report: JSON: see `models.reports.build_report`; None without a student.
-        lesson: Gives what the student can be trained from again, in rows of this round; None without a student.
+        lesson: Gives what the student can be trained from again, in rows of this round; None without a student. It
+            gives None for a student whose training took more than a lesson holds.
         cpu: CPU seconds of each step of a trained round, those of all its threads.
         finetuned: The fine-tuned teacher, where the recipe asks for one.
     """
@@ -191,7 +199,7 @@ class RoundResult:
     student: Student | None = None
     probabilities: FloatArray | None = None
     report: dict[str, Any] | None = None
-    lesson: Callable[[], Lesson] | None = None
+    lesson: Callable[[], Lesson | None] | None = None
     cpu: dict[str, float] = field(default_factory=dict)
 
     def teacher_arrays(self) -> dict[str, NDArray[Any]]:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from models.artifacts import load_arrays, load_description
 from models.encoders import Encoder
+from models.trunks import load_trunk
 from winnow import attempt_files, pool, registry, rounds
 from winnow.classifiers import classifier_of
 from winnow.db import tables
@@ -34,7 +35,13 @@ from worker.base import Runtime
 from worker.diffused import load_spread
 from worker.finetuned import METHODS, TRANSFER_SIZES
 from worker.finetuned_files import base_of, load_weights
-from worker.project_encoder import class_phrases, class_vectors, encoder_that_is_done, project_encoder
+from worker.project_encoder import (
+    class_phrases,
+    class_vectors,
+    encoder_that_is_done,
+    hub_models,
+    project_encoder,
+)
 from worker.recipe import Recipe
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
 from worker.tasks.encode import encode_ahead
@@ -207,6 +214,7 @@ def load_data(
         class_vectors=_class_vectors(runtime, snapshot, used_encoder),
         class_phrases=partial(class_phrases, runtime, project, used_encoder),
         base=base_of(runtime, project),
+        trunk=partial(load_trunk, used_encoder.name, hub_models(runtime.settings)),
     )
     return data, rows, used_encoder
 
@@ -295,6 +303,7 @@ def _previous(runtime: Runtime, project: Project, last: Student, current: Studen
         cold_agreement=carry.get("cold_agreement"),
         cold_labels=carry.get("cold_labels", 0),
         family_labels=carry.get("family_labels", 0),
+        trained_labels=carry.get("trained_labels", 0),
         finetuned=finetuned,
         finetuned_in=finetuned_in,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -15,11 +16,12 @@ from sampler.batch import tie_keys
 from worker.evidence import Comparison, Decision, decide_promotion
 from worker.measure import in_order_of, right_rows
 from worker.recipe import Recipe
-from worker.round_data import FloatArray, IntArray, PreviousRound, RoundData
+from worker.round_data import CARRIED, FloatArray, IntArray, PreviousRound, RoundData
 from worker.student_choice import CHOICE_REGROWTH, Candidate, choose_student
 
 if TYPE_CHECKING:
     from models.replay import Lesson
+    from models.students.protocol import Network
     from models.students.student import Student
     from models.teachers import LogisticTeacher
 
@@ -64,9 +66,15 @@ class Distillate:
     n_transfer: int
     flops: float
     report: dict[str, Any]
-    taught: Taught
+    taught: Taught | None = None
+    """None where nothing was trained."""
     choice: dict[str, Any] | None = None
     """Where families were compared: `StudentChoice.to_dict`."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is the current student, and nothing was trained."""
+        return bool(self.report.get("kept"))
 
     def notes(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the arrays; JSON."""
@@ -76,7 +84,7 @@ class Distillate:
             "n_transfer": self.n_transfer,
             "flops": self.flops,
             "report": self.report,
-            "taught": asdict(self.taught),
+            "taught": asdict(self.taught) if self.taught else None,
             "choice": self.choice,
         }
 
@@ -104,6 +112,15 @@ class Trained:
     report: dict[str, Any]
 
 
+def _stays(report: Mapping[str, Any]) -> Decision:
+    n, due = report["trained_labels"], report["again_at"]
+    return Decision(
+        True,
+        f"the student stays as {n} labels made it and was only measured anew: training this family takes minutes, so "
+        f"it is trained again at {due} labels, or when a round is asked for",
+    )
+
+
 class StudentStep:
     """Distils and judges one student. ``data`` holds settled labels and the candidates that are left."""
 
@@ -127,10 +144,22 @@ class StudentStep:
         if previous is not None and previous.student_family in self._families:
             self._family = previous.student_family
 
+    @property
+    def _kind(self) -> type[Network]:
+        from models.students import network_class
+
+        return network_class(self._family)
+
     # --- training --------------------------------------------------------------------------------------------------
 
     def train(self, rng: np.random.Generator) -> Distillate:
-        """Distil: warm from the current student where one is at hand and it is not time for a cold start."""
+        """Distil: warm from the current student where one is at hand and it is not time for a cold start.
+
+        A family whose training takes minutes keeps its current student until labels have grown enough.
+        """
+        kept = self._kept()
+        if kept is not None:
+            return kept
         warm_from = self._warm_start()
         transfer_rng, warm_rng, cold_rng = rng.spawn(3)
         if warm_from is not None:
@@ -183,15 +212,40 @@ class StudentStep:
             notes["n_transfer"],
             notes["flops"],
             notes["report"],
-            Taught(**notes["taught"]),
+            Taught(**notes["taught"]) if notes["taught"] else None,
             notes["choice"],
         )
 
-    def _warm_start(self) -> Mapping[str, NDArray[Any]] | None:
+    def _followed(self) -> PreviousRound | None:
+        """The previous round, where its student is of this family and knows these classes."""
         previous = self._previous
         if previous is None or previous.student is None or previous.student_family != self._family:
             return None
-        if previous.class_names != self._data.class_names:
+        return previous if previous.class_names == self._data.class_names else None
+
+    def _kept(self) -> Distillate | None:
+        """The current student once more, while labels are too few for another training to pay."""
+        from models.students.student import Student
+
+        previous = self._followed()
+        if previous is None or previous.student is None or self._recipe.forced or self._kind.growth <= 1:
+            return None
+        due = math.ceil(self._kind.growth * previous.trained_labels)
+        if len(self._data.y) >= due:
+            return None
+        student = Student.from_arrays(self._family, previous.student, previous.class_names)
+        read = student.network.prepare(self._data.raw(self._compared))
+        report = {
+            "kept": True,
+            "trained_labels": previous.trained_labels,
+            "again_at": due,
+            "cut_share": getattr(read, "cut_share", None),
+        }
+        return Distillate(student, False, 0, 0.0, report)
+
+    def _warm_start(self) -> Mapping[str, NDArray[Any]] | None:
+        previous = self._followed()
+        if previous is None:
             return None
         grown = len(self._data.y) >= _REGROWTH * previous.cold_labels
         return None if grown or previous.rounds_since_cold + 1 >= self._recipe.cold_every else previous.student
@@ -210,6 +264,7 @@ class StudentStep:
         pool = np.setdiff1d(self._pool, self._calibration)
         if len(pool) >= _LEAST_APART:
             pool = np.setdiff1d(pool, self._compared)
+        size = min(size, self._kind.most_transfer)
         if len(pool) > size:
             pool = np.sort(transfer_rng.choice(pool, size, replace=False))
         labeled = self._data.labeled_rows
@@ -225,6 +280,7 @@ class StudentStep:
             rng=rng,
             previous=warm_from,
             features=self._features(pool, cold=warm_from is None),
+            trunk=self._data.trunk() if self._kind.matches and self._data.trunk else None,
             calibration=(self._data.raw(labeled[apart]), self._data.y[apart]),
             **options,
         )
@@ -236,16 +292,20 @@ class StudentStep:
 
     def _features(self, rows: IntArray, *, cold: bool) -> NDArray[Any] | None:
         """The teacher's features of the rows where the family asks for them."""
-        from models.students import network_class
-
-        asked = network_class(self._family).reads_features
+        asked = self._kind.reads_features
         return self._data.features[rows] if asked == "always" or (cold and asked == "cold") else None
 
-    def lesson(self, distillate: Distillate, seed: int) -> Lesson:
-        """All that the student can be trained from again; ``seed`` is that of the generator of `train`."""
+    def lesson(self, distillate: Distillate, seed: int) -> Lesson | None:
+        """All that the student can be trained from again; ``seed`` is that of the generator of `train`.
+
+        None for a student that is cut from an encoder: it would take the encoder's weights, too.
+        """
         from models.replay import Lesson
 
-        taught, rows = distillate.taught, np.asarray(distillate.taught.rows, np.int64)
+        taught = distillate.taught
+        if taught is None or self._kind.matches:
+            return None
+        rows = np.asarray(taught.rows, np.int64)
         features = self._features(rows, cold=taught.place == COLD)
         return Lesson(
             numbers=rows,
@@ -275,7 +335,7 @@ class StudentStep:
         on_holdout = self._predict(student, data.holdout_rows)
         agrees = self._agrees(self._predict(student, self._compared))
         comparison: Comparison | None = None
-        current = self._current()
+        current = self._current() if not distillate.kept else None
         if current is not None:
             comparison = Comparison(
                 new_right=right_rows(data.holdout_y, on_holdout),
@@ -285,7 +345,7 @@ class StudentStep:
                 new_losses=self._losses(self._predict(student, explored)),
                 old_losses=self._losses(current(explored)),
             )
-        decision = decide_promotion(comparison)
+        decision = _stays(distillate.report) if distillate.kept else decide_promotion(comparison)
         agreement = float(agrees.mean()) if len(agrees) else None
         return Trained(
             student=student,
@@ -308,7 +368,9 @@ class StudentStep:
         )
 
     def _carry(self, distillate: Distillate, agreement: float | None, promoted: bool) -> dict[str, Any]:
-        cold = distillate.cold
+        cold, previous = distillate.cold, self._previous
+        if distillate.kept and previous is not None:
+            return {name: getattr(previous, name) for name in CARRIED}
         since = 0 if cold else (self._previous.rounds_since_cold if self._previous else 0) + 1
         if not promoted:
             since = self._recipe.cold_every  # warm training from the current student led nowhere: start afresh
@@ -319,6 +381,7 @@ class StudentStep:
             "cold_agreement": agreement if cold else before,
             "cold_labels": labels,
             "family_labels": len(self._data.y) if distillate.choice else self._family_labels,
+            "trained_labels": len(self._data.y),
         }
 
     @property

@@ -25,6 +25,7 @@ from models.export.formats import (
     FORMATS,
     GRAPH_FORMATS,
     OTHER_FORMATS,
+    TOKENIZER,
     Exported,
     export_model,
     packages,
@@ -156,7 +157,7 @@ def _bundle_files(
 ) -> dict[str, bytes]:
     files = _serving_files(student, exported.files, exported.runtime) | dict(collection)
     parity = exported.parity.to_dict()
-    needed = packages(format, student.task)
+    needed = packages(format, student.network)
     figures = CardFigures(
         student.task,
         student.family,
@@ -204,6 +205,8 @@ def _bundle_files(
 def _serving_files(student: Student, model: Mapping[str, bytes], runtime: str = "onnx") -> dict[str, bytes]:
     files = {**model, "labels.json": _json(list(student.class_names))}
     preprocess = preprocess_for(student.network, runtime)
+    if preprocess is not None and TOKENIZER in preprocess:
+        files["tokenizer.json"] = preprocess.pop(TOKENIZER).encode()
     if preprocess is not None:
         files["preprocess.json"] = _json(preprocess)
     return files

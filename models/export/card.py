@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.export.card_report import describe_report
+from models.students import TRANSFORMERS
 
 _PIPELINES = {"text": "text-classification", "image": "image-classification", "features": "tabular-classification"}
 _MOST_CLASSES = 200
@@ -228,7 +229,7 @@ def _limits(facts: CardFacts, figures: CardFigures) -> str:
         "It always answers with one of its classes, also for items unlike any of the pool.",
         "Confidence is its teacher's sureness, not a promise of accuracy.",
     ]
-    if figures.task == "text":
+    if figures.task == "text" and figures.family not in TRANSFORMERS:
         limits.append("It knows words and pairs of neighbouring words; negation or irony over a distance escapes it.")
     if figures.task == "image":
         limits.append("Images are scaled to the size in preprocess.json; details smaller than that are lost.")

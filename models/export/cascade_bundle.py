@@ -22,6 +22,7 @@ from models.compression.text_graph import add_head
 from models.errors import BadInput
 from models.export.bundle import BundleReport, export_bundle
 from models.export.card import CardFacts, Latency
+from models.export.formats import TOKENIZER
 from models.linear_head import LinearHead
 from models.students.protocol import RawItem
 from predictor.cascade import Cascade, TextNetwork
@@ -72,12 +73,18 @@ def export_cascade(
         latency: Of the student alone.
 
     Raises:
-        BadInput: The student reads no texts, the head has other classes, or there are no fresh texts.
+        BadInput: The student reads no texts or brings a tokenizer of its own, the head has other classes, or there are
+            no fresh texts.
         ParityError, ModelError, CorruptModel: As `export_bundle` and `choose_threshold`.
     """
     student = load_student(student_folder)
     if student.task != "text":
         raise BadInput(f"A cascade reads texts; this student reads {student.task} items. Export it as onnx-int8.")
+    if TOKENIZER in (student.network.preprocess() or {}):
+        raise BadInput(
+            f"A cascade has one tokenizer, its teacher's; a student of the family {student.family!r} brings its own. "
+            "Export it as onnx-int8."
+        )
     if len(teacher.head.intercept) != len(student.class_names):
         n = len(teacher.head.intercept)
         raise BadInput(f"The teacher's head knows {n} classes, the student {len(student.class_names)}.")

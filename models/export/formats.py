@@ -25,10 +25,14 @@ from models.students.mlp import MlpNetwork
 from models.students.protocol import FloatArray, IntArray, Network, RawItem
 from models.students.static import StaticNetwork
 from models.students.student import Student
+from models.students.transformer import TransformerNetwork
 from predictor.openvino_runtime import import_openvino
 from predictor.runtime import Predictor
 
+TOKENIZER = "tokenizer"
+"""What in a student's settings is the text of a tokenizer.json; it becomes a file of its own."""
 Files = dict[str, bytes]
+_REFUSED = "Students of the family {family!r} cannot be exported as {format}; use onnx-int8 or onnx."
 Measured = tuple[Sequence[RawItem], IntArray]
 
 
@@ -79,6 +83,8 @@ def export_model(student: Student, format: str, *, items: Sequence[RawItem], mea
         ParityError: the files do not predict what the student does.
     """
     chosen = OTHER_FORMATS[format]
+    if isinstance(student.network, TransformerNetwork):
+        raise ModelError(_REFUSED.format(family=student.family, format=format))
     files = chosen.build(student)
     parity = compare(student, files, chosen.runtime, items[:MOST_ITEMS], measured)
     if parity.failure:
@@ -123,9 +129,7 @@ def plain_layers(student: Student, format: str) -> list[Table | Normalise | Stan
     except ModelError:
         layers = []
     if not layers or not all(isinstance(layer, Table | Normalise | Standardise | Conv | Dense) for layer in layers):
-        raise ModelError(
-            f"Students of the family {student.family!r} cannot be exported as {format}; use onnx-int8 or onnx."
-        )
+        raise ModelError(_REFUSED.format(family=student.family, format=format))
     return layers
 
 
@@ -210,8 +214,11 @@ GRAPH_FORMATS = ("onnx-int8", "onnx")
 FORMATS = (*GRAPH_FORMATS, *OTHER_FORMATS)
 
 
-def packages(format: str, task: str) -> dict[str, str]:
+def packages(format: str, network: Network) -> dict[str, str]:
     """The packages that a bundle needs, pinned to what is installed here."""
     chosen = OTHER_FORMATS.get(format)
     runtime = ("onnxruntime",) if chosen is None else chosen.packages
-    return {name: version(name) for name in ("numpy", *runtime, *(["pillow"] if task == "image" else []))}
+    reading = ["pillow"] if network.task == "image" else []
+    if TOKENIZER in (network.preprocess() or {}):
+        reading.append("tokenizers")
+    return {name: version(name) for name in ("numpy", *runtime, *reading)}

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.export.layers import Conv, Dense, Layer, Normalise, Standardise, Table, Words, layers_of
+from models.export.transformer_graph import build_transformer
 from models.students.convnet import ConvNetwork
 from models.students.mlp import MlpNetwork
 from models.students.protocol import FloatArray, Network
 from models.students.static import StaticNetwork
 from models.students.student import Student
+from models.students.transformer import TransformerNetwork
 from predictor.words import WORD_EXPRESSION
 
 INPUT, OUTPUT = "input", "probabilities"
@@ -46,6 +48,8 @@ def build_graph(
         texts: Whether splitting and look-up are in it where the student can have them there; else ids go in.
     """
     network = student.network
+    if isinstance(network, TransformerNetwork):
+        return build_transformer(network)
     build = _Builder(int8 or {})
     value = INPUT
     for layer in layers_of(network):

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 FAMILIES_OF_TASK = {"text": ("static", "hashed"), "image": ("convnet",), "features": ("mlp",)}
 """What reads the items of a task; the first one unless another is named."""
+TRANSFORMERS = ("transformer-1", "transformer-2", "transformer-3")
+"""These read texts too, but are only made when named: each takes minutes to train where the others take seconds."""
 
 
 def make_family(task: str, name: str = "auto") -> str:
@@ -22,8 +24,9 @@ def make_family(task: str, name: str = "auto") -> str:
     families = FAMILIES_OF_TASK.get(task)
     if families is None:
         raise ModelError(f"There is no student for {task!r} items; use one of: {', '.join(FAMILIES_OF_TASK)}.")
-    if name not in ("auto", *families):
-        known = ", ".join(map(repr, families))
+    named = (*families, *TRANSFORMERS) if task == "text" else families
+    if name not in ("auto", *named):
+        known = ", ".join(map(repr, named))
         raise ModelError(f"The student {name!r} does not read {task} items; use 'auto' or one of: {known}.")
     return families[0] if name == "auto" else name
 
@@ -34,8 +37,9 @@ def network_class(family: str) -> type[Network]:
     from models.students.hashed import HashedNetwork
     from models.students.mlp import MlpNetwork
     from models.students.static import StaticNetwork
+    from models.students.transformer import OneLayer, ThreeLayers, TwoLayers
 
-    kinds = (StaticNetwork, HashedNetwork, ConvNetwork, MlpNetwork)
+    kinds = (StaticNetwork, HashedNetwork, ConvNetwork, MlpNetwork, OneLayer, TwoLayers, ThreeLayers)
     classes: dict[str, type[Network]] = {kind.family: kind for kind in kinds}
     if family not in classes:
         raise ModelError(f"There is no student family {family!r}; use one of: {', '.join(classes)}.")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from models.trunks import Trunk
 
 RawItem = str | bytes | NDArray[np.float32]
 """A text, an encoded image, or a feature vector (d,)."""
@@ -43,6 +46,12 @@ class Network(torch.nn.Module):
     """When training asks for the teacher's features of the items: never, where it starts cold, or always."""
     most_steps: ClassVar[int] = 2_000
     """Of one training; a large transfer set is passed over less often."""
+    matches: ClassVar[bool] = False
+    """Whether it has `states` that can be matched with the teacher's features."""
+    growth: ClassVar[float] = 1.0
+    """How far labels must have grown for another training, where one takes long."""
+    most_transfer: ClassVar[int] = 1_000_000
+    """Most soft labels that it learns from at once."""
     scale: float = 1.0
     """What the logits are multiplied by in use, so that a student of sharpened labels is as sure as its teacher."""
 
@@ -53,6 +62,11 @@ class Network(torch.nn.Module):
 
     def begin_from(self, items: Sequence[RawItem], features: ArrayLike) -> None:
         """Before a cold start: take what the teacher's features (n, d) of these items say; by default nothing."""
+
+    @classmethod
+    def cut(cls, trunk: Trunk, items: Sequence[RawItem], n_classes: int, generator: torch.Generator) -> Network:
+        """A fresh network out of an encoder's lower layers; one that is not made so does without them."""
+        return cls.create(items, n_classes, generator)
 
     @classmethod
     def restore(cls, arrays: Arrays) -> Network:
@@ -66,6 +80,10 @@ class Network(torch.nn.Module):
 
     def prepare(self, items: Sequence[RawItem]) -> Inputs:
         """Turn raw items into what batches are cut from; raises BadInput naming an item that cannot be used."""
+        raise NotImplementedError
+
+    def states(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """What stands after each layer, (b, d) each, where ``matches``; the last is what its head reads."""
         raise NotImplementedError
 
     def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:

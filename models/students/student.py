@@ -84,7 +84,7 @@ class Student:
         arrays = self.arrays()
         return {
             "family": self.family,
-            "parameters": int(sum(a.size for a in arrays.values())),
+            "parameters": int(sum(a.size for a in arrays.values() if a.dtype != np.uint8)),
             "shapes": {name: list(array.shape) for name, array in arrays.items()},
         }
 

@@ -184,6 +184,9 @@ def test_nonsense_is_refused_with_its_reason(change, message):
 def test_each_task_has_its_family():
     assert [make_family(task) for task in ("text", "image", "features")] == ["static", "convnet", "mlp"]
     assert make_family("text", "hashed") == "hashed"
+    assert make_family("text", "transformer-2") == "transformer-2"
+    with pytest.raises(ModelError, match="'transformer-2' does not read image items; use 'auto' or one of: 'convnet'"):
+        make_family("image", "transformer-2")
     with pytest.raises(ModelError, match="does not read text"):
         make_family("text", "convnet")
     with pytest.raises(ModelError, match="no student for 'sound'"):

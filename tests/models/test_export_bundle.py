@@ -112,7 +112,7 @@ def test_predict_py_is_the_predictor_s_own_source_and_stands_alone(tmp_path):
     code = "import sys; sys.path.insert(0, '.'); import predict; print(sorted(m for m in sys.modules if '.' not in m))"
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     loaded = set(eval(done.stdout))
-    assert not loaded & {"torch", "models", "predictor", "winnow", "onnx", "PIL", "sklearn", "requests"}
+    assert not loaded & {"torch", "models", "predictor", "winnow", "onnx", "PIL", "sklearn", "requests", "tokenizers"}
 
 
 def test_the_manifest_tells_checksums_shapes_parity_and_origin(tmp_path):

@@ -14,13 +14,17 @@ import numpy as np
 import pytest
 
 from models.artifacts import save_student
-from models.errors import MissingExtra, ModelError, ParityError
+from models.compression.compact import Compact
+from models.errors import BadInput, MissingExtra, ModelError, ParityError
 from models.export import formats
 from models.export.bundle import export_bundle
 from models.export.card import CardFacts, Latency
+from models.export.cascade_bundle import CascadeTeacher, export_cascade
+from models.linear_head import LinearHead
 from predictor import BundleError, load
 from predictor.numpy_runtime import NumpySession
 from tests.models.small_students import image_student, images, text_student, texts, vector_student, vectors
+from tests.models.tiny_trunks import transformer_student
 
 STUDENTS = {"text": (text_student, texts), "image": (image_student, images), "features": (vector_student, vectors)}
 
@@ -114,6 +118,21 @@ def test_a_family_that_a_format_cannot_hold_is_refused_with_those_that_can(tmp_p
     monkeypatch.setattr(formats, "layers_of", no_layers)
     with pytest.raises(ModelError, match="'mlp' cannot be exported as numpy; use onnx-int8 or onnx"):
         export(tmp_path, "features", "numpy")
+
+
+@pytest.mark.parametrize("format", formats.OTHER_FORMATS)
+def test_a_transformer_student_is_had_as_onnx_only(format):
+    with pytest.raises(ModelError, match=f"'transformer-1' cannot be exported as {format}; use onnx-int8 or onnx"):
+        formats.export_model(transformer_student("transformer-1"), format, items=["apple"], measured=None)
+
+
+def test_a_transformer_student_is_no_part_of_a_cascade(tmp_path):
+    save_student(tmp_path / "student", transformer_student("transformer-1"))
+    head = LinearHead(np.zeros((2, 4), np.float32), np.zeros(2, np.float32), 1.0)
+    teacher = CascadeTeacher(Compact(b"", "", {}), head)
+    given = {"fresh": ["apple"], "calibration": ["apple"], "parity_items": ["apple"], "card": CardFacts("p")}
+    with pytest.raises(BadInput, match=r"'transformer-1' brings its own\. Export it as onnx-int8"):
+        export_cascade(tmp_path / "student", teacher, out=tmp_path / "bundle.zip", **given)
 
 
 def test_files_that_do_not_answer_as_the_student_are_not_handed_out(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import pytest
 
 from predictor import collect
 from predictor.collect import CollectError, Collector, make_sketch, novelty, open_collector
+from predictor.source import predict_source
 from tests.predictor.bundles import png, text_bundle
 
 POOL = [f"{animal} {number} runs home" for number in range(40) for animal in ("cat", "dog")]
@@ -142,7 +143,7 @@ def test_a_disk_that_is_full_stops_no_prediction(
 
 def test_predict_py_collects_only_with_the_flag_and_with_consent(tmp_path: Path) -> None:
     folder = text_bundle(tmp_path / "bundle")
-    shutil.copy(Path(collect.__file__).with_name("runtime.py"), folder / "predict.py")
+    (folder / "predict.py").write_bytes(predict_source())
     seen = tmp_path / "seen.jsonl"
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:

@@ -28,6 +28,7 @@ def test_nothing_given_is_the_defaults() -> None:
         ("teacher", "logistic"),
         ("teacher", "finetuned-lora"),
         ("student", "hashed"),
+        ("student", "transformer-2"),
         ("budget", {"labels": 500, "cpu_minutes": 1.5}),
         ("collect", True),
     ],
@@ -99,6 +100,18 @@ def test_encoders_and_students_belong_to_a_task(task: str, encoder: str, student
     for other in {"text", "image", "features"} - {task}:
         with pytest.raises(Invalid):
             validate_settings({"encoder": encoder}, other)
+
+
+def test_a_transformer_student_needs_an_encoder_with_layers() -> None:
+    assert validate_settings({"student": "transformer-1", "encoder": "minilm"}, "text")["student"] == "transformer-1"
+    with pytest.raises(Invalid, match="hashed has no layers: set encoder to minilm") as raised:
+        validate_settings({"student": "transformer-1", "encoder": "hashed"}, "text")
+    assert [error.loc[-1] for error in raised.value.errors] == ["student"]
+    before = validate_settings({"student": "transformer-1"}, "text")
+    with pytest.raises(Invalid):
+        validate_settings({"encoder": "hashed"}, "text", before)
+    with pytest.raises(Invalid):
+        validate_settings({"student": "transformer-1"}, "image")
 
 
 def test_what_is_given_is_laid_over_what_was() -> None:

@@ -397,7 +397,7 @@ def test_a_second_round_is_warm_and_the_fifth_after_a_cold_one_is_cold(first: Ro
     assert first.metrics["cold"] is True
     assert first.carry["rounds_since_cold"] == 0
     assert warm.metrics["cold"] is False
-    assert warm.carry == {**first.carry, "rounds_since_cold": 1}
+    assert warm.carry == {**first.carry, "rounds_since_cold": 1, "trained_labels": 45}
     assert warm.metrics["harm"].keys() == {"measured", "agreement", "exploration"}
     late = run(make_data(n_labeled=45), replace(after(first), rounds_since_cold=4))
     assert late.metrics["cold"] is True

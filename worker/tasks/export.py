@@ -160,6 +160,7 @@ def _facts(runtime: Runtime, project: Project, student: Student) -> CardFacts:
         round_ = session.get(Round, (project.id, student.round))
     recipe: dict[str, Any] = dict(student.recipe)
     training = recipe.pop("training", None)
+    cut = (student.metrics.get("distillation") or {}).get("cut_share")
     return CardFacts(
         project=project.name,
         version=student.version,
@@ -172,6 +173,7 @@ def _facts(runtime: Runtime, project: Project, student: Student) -> CardFacts:
         metrics={name: value for name, value in student.metrics.items() if name != "accuracy"},
         recipe=recipe,
         seed=recipe.get("seed"),
+        limits=() if cut is None else (f"Long texts are cut: {cut:.1%} of those that it learned from were.",),
         created_at=rfc3339(student.created_at if round_ is None else round_.finished_at),
         training={"project_id": str(project.id), **training} if training else None,
         **_report(runtime, student),
