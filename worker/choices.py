@@ -121,6 +121,13 @@ def _taught_explained(metrics: Mapping[str, Any]) -> str:
     return f" The student learns from {teacher_in_words(metrics)}: {metrics['teacher_why'].rstrip('.')}."
 
 
+def student_explained(choice: Mapping[str, Any] | None) -> str:
+    """A sentence on the family of the student; empty where families were not compared, or there was only one."""
+    if choice is None or len(choice["candidates"]) < 2:
+        return ""
+    return f" The student is of the family {choice['family']}: {choice['why']}."
+
+
 def explained(metrics: Mapping[str, Any]) -> str:
     """Both choices in words for people, and which classes have no labels."""
     ranking = metrics["ranking"]

@@ -21,7 +21,7 @@ from sampler.query import QueryContext, QueryStrategy, Ranking
 from sampler.strategies import get_strategy
 from sampler.threads import single_thread
 from sampler.unseen_share import unseen_share
-from worker.choices import explained, ranking_choice, unseen_choice, view_choice
+from worker.choices import explained, ranking_choice, student_explained, unseen_choice, view_choice
 from worker.finetuned import METHODS, FinetunedStep
 from worker.llm.asking import PREFIX
 from worker.llm.step import LlmStep
@@ -321,6 +321,7 @@ class _Round:
         if trained is not None:
             metrics["student"] = measured(data.holdout_y, trained.on_holdout)
             metrics.update(trained.metrics)
+            metrics["explanation"] += student_explained(metrics.get("student_choice"))
         shown = metrics["student"] if trained is not None else metrics["teacher"]
         if shown is not None:
             metrics["accuracy"] = {key: shown[key] for key in ("value", "low", "high", "labels")}

@@ -478,6 +478,7 @@ def test_texts_are_distilled_into_a_student_that_reads_texts() -> None:
     choice = result.metrics["student_choice"]
     assert [row["family"] for row in choice["candidates"]] == ["static", "hashed"]
     assert choice["family"] == "static"
+    assert result.metrics["explanation"].endswith(f" The student is of the family static: {choice['why']}.")
     assert result.carry["family_labels"] == result.metrics["labels"]
 
 
