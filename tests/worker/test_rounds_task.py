@@ -171,7 +171,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing of the attempt runs after it."""
 
 
-@pytest.mark.parametrize("step", ["teacher", "student", "ranking", "store", "publish"])
+@pytest.mark.parametrize("step", ["teacher", "composite", "student", "ranking", "store", "publish"])
 def test_a_round_that_dies_at_any_step_is_one_round_in_the_end(
     service: Service, labeled: int, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,7 +215,7 @@ def test_a_round_that_dies_at_any_step_is_one_round_in_the_end(
 
     monkeypatch.setattr(StoredCheckpoints, "load", watched)
     assert run_job(service.runtime(), "round", job.id, task.run) == "succeeded"
-    steps = ["teacher", "student", "ranking"]
+    steps = ["teacher", "composite", "student", "ranking"]
     assert loaded == (steps[: steps.index(step) + 1] if step in steps else steps)
     assert (count(service, Round), count(service, Student)) == (1, 1)
     assert ranked_by_rounds(service) > 0
