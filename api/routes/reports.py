@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 
@@ -18,7 +18,7 @@ from winnow.storage import Storage
 router = APIRouter(prefix="/projects/{p}/students/{v}/report", tags=["students"])
 Reader = Annotated[Caller, Depends(project_caller(Permission.STUDENTS_READ))]
 Version = Annotated[str, Path(description="A version, or `current`.")]
-Picture = Literal["confusion", "calibration", "pareto"]
+Picture = Annotated[str, Path(description="`confusion`, `calibration` or `pareto`.", max_length=40)]
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     503: {"description": "The storage does not answer."},
     409: {"description": "`current`, too early."},
@@ -38,6 +38,8 @@ def report(v: Version, caller: Reader, database: DatabaseDep, storage: StorageDe
 )
 def picture(v: Version, name: Picture, caller: Reader, database: DatabaseDep, storage: StorageDep) -> Response:
     """A picture of a report: the confusion matrix, the calibration, or all versions beside each other."""
+    if name not in registry.PICTURES:
+        raise NotFound(f"A report has the pictures {', '.join(registry.PICTURES)}.")
     data = _file(v, f"{name}.png", caller, database, storage)
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=60"})
 

@@ -67,6 +67,7 @@ class Ground:
             "user": self._member,
             "n": lambda: self.round,
             "run": self._run,
+            "name": lambda: "confusion",
             "v": lambda: "1" if "{j}" in path else "current",
             "j": (lambda: self.export) if "/exports/" in path else self._job,
         }

@@ -93,7 +93,7 @@ def test_the_report_of_a_student_is_read_with_its_pictures(owner: httpx.Client, 
     assert owner.get(f"{at}/report/pareto.png").status_code == 200
     assert owner.get(f"{at}/report/calibration.png").status_code == 404
     assert owner.get(f"{at}/report/report.json").status_code == 404
-    assert owner.get(f"{at}/report/secret.png").status_code == 422
+    assert owner.get(f"{at}/report/secret.png").status_code == 404
     service.storage.delete(f"projects/{project}/students")
     gone = owner.get(f"{at}/report")
     assert (gone.status_code, "The next round makes one" in gone.json()["detail"]) == (404, True)

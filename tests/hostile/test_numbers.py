@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -33,7 +34,7 @@ def test_what_is_no_id_leads_nowhere_at_every_address(owner: httpx.Client, url: 
     wrong = []
     for path, operations in paths.items():
         for method in operations:
-            names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+            names = re.findall(r"{(\w+)}", path)
             for name in names:
                 for bad in NO_IDS:
                     ids = {other: project if other == "p" else "1" for other in names} | {name: bad}

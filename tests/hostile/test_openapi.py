@@ -10,6 +10,7 @@ import pytest
 
 from bench.scenarios.openapi import LEFT_OUT, Found, Ground, run
 from tests.api.conftest import make_project
+from tests.hostile.world import put_report
 from tests.predictor.bundles import text_bundle
 from winnow import exports, registry
 from winnow.attempt_files import put_folder
@@ -40,6 +41,7 @@ def ground(
     number, now = int(project), utcnow()
     path = f"projects/{project}/students/1-1"
     put_folder(storage, text_bundle(tmp_path / "made"), f"{path}/serving")
+    put_report(storage, path)
     student = Student(project_id=number, version=1, round=1, family="any", path=path, labels=2, metrics={}, recipe={})
     made = Round(
         project_id=number, n=1, state="trained", cutoff=0, labels=2, strategy="auto", student_version=1, promoted=True,

@@ -36,6 +36,13 @@ CLASSES = ("a", "b")
 PLACES = ("own", "foreign")
 
 
+def put_report(storage: Storage, path: str) -> None:
+    """The report of a student whose files are at ``path``, and one picture of it."""
+    measured = {**build_report(CLASSES, [], np.zeros((0, len(CLASSES)))), "pareto": build_pareto([])}
+    storage.put_bytes(json.dumps(measured).encode(), f"{path}/report/{registry.REPORT}")
+    storage.put_bytes(draw_confusion([[2, 0], [1, 3]], CLASSES), f"{path}/report/confusion.png")
+
+
 @dataclass
 class World:
     """``project(place)`` is the id of a project; ``own`` has members in every role, ``foreign`` one stranger only."""
@@ -88,9 +95,7 @@ class World:
     def _fill(self, project_id: int) -> None:
         path = f"projects/{project_id}/students/1-1"
         put_folder(self.storage, self.bundle, f"{path}/serving")
-        measured = {**build_report(["a", "b"], [], np.zeros((0, 2))), "pareto": build_pareto([])}
-        self.storage.put_bytes(json.dumps(measured).encode(), f"{path}/report/{registry.REPORT}")
-        self.storage.put_bytes(draw_confusion([[2, 0], [1, 3]], ["a", "b"]), f"{path}/report/confusion.png")
+        put_report(self.storage, path)
         student = Student(
             project_id=project_id, version=1, round=1, family="any", path=path, labels=2, metrics={}, recipe={}
         )
