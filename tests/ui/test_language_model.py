@@ -84,6 +84,7 @@ def test_one_is_chosen_in_the_settings_and_both_pages_then_say_where_texts_go(
     page.goto(f"{ui.url}/settings?project={made.id}")
     expect(page.get_by_text(describe(FAR))).to_be_visible()
     chosen = page.get_by_role("combobox", name="Teacher")
+    chosen.click()
     chosen.fill("llm:far")
     page.get_by_role("option", name="llm:far").click()
     page.get_by_role("spinbutton", name="Most that the language model").fill("2.5")

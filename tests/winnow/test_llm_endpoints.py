@@ -108,9 +108,9 @@ def test_a_project_of_texts_may_name_what_is_registered() -> None:
 @pytest.mark.parametrize(
     ("task", "name", "says"),
     [
-        ("text", "llm:other", "must be one of auto, logistic, llm:local; the operator registers language models with"),
+        ("text", "llm:other", ", finetuned-last, llm:local; the operator registers language models with"),
         ("text", "llm:", "WINNOW_LLM_ENDPOINTS"),
-        ("text", "local", "must be one of auto, logistic, llm:local."),
+        ("text", "local", ", finetuned-last, llm:local."),
         ("text", ["llm:local"], "must be one of"),
         ("image", "llm:local", "must be one of auto, logistic; language models read texts, this project has image"),
         ("features", "llm:local", "language models read texts, this project has features"),

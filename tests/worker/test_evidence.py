@@ -10,11 +10,11 @@ import pytest
 import worker.curves
 import worker.evidence
 import worker.measure
-import worker.round
+import worker.settling
 from worker.evidence import Comparison, confidence_sequence, decide_promotion, harm
 
 
-@pytest.mark.parametrize("module", [worker.evidence, worker.curves, worker.measure, worker.round])
+@pytest.mark.parametrize("module", [worker.evidence, worker.curves, worker.measure, worker.settling])
 def test_the_examples_in_the_docstrings_hold(module) -> None:
     result = doctest.testmod(module, extraglobs={"np": np})
     assert result.attempted > 0
