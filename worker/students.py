@@ -139,6 +139,7 @@ class StudentStep:
         self._previous = previous
         self._teacher = teacher
         self._soft = soft
+        self._told: tuple[IntArray, FloatArray] | None = None
         self._family = make_family(data.task, recipe.student)
         self._families = FAMILIES_OF_TASK[data.task] if recipe.student == "auto" else (self._family,)
         if previous is not None and previous.student_family in self._families:
@@ -273,7 +274,7 @@ class StudentStep:
         distilled = distil(
             self._family,
             items,
-            self._soft(pool),
+            self._soft_labels(pool),
             learned,
             self._data.y[~apart],
             class_names=self._data.class_names,
@@ -289,6 +290,12 @@ class StudentStep:
         digests = digest_items(items), digest_items(self._data.raw(labeled))
         taught = Taught(pool.tolist(), COLD if warm_from is None else WARM, start, digests, options)
         return Distillate(distilled.student, not report.warm, len(pool), report.flops, report.to_dict(), taught)
+
+    def _soft_labels(self, rows: IntArray) -> FloatArray:
+        """Soft labels of a transfer set, asked for once: each family learns from them, and the lesson keeps them."""
+        if self._told is None or not np.array_equal(self._told[0], rows):
+            self._told = rows, self._soft(rows)
+        return self._told[1]
 
     def _features(self, rows: IntArray, *, cold: bool) -> NDArray[Any] | None:
         """The teacher's features of the rows where the family asks for them."""
@@ -309,7 +316,7 @@ class StudentStep:
         features = self._features(rows, cold=taught.place == COLD)
         return Lesson(
             numbers=rows,
-            soft=np.asarray(self._soft(rows), np.float32),
+            soft=np.asarray(self._soft_labels(rows), np.float32),
             features=None if features is None else np.asarray(features),
             labeled=self._data.labeled_rows,
             apart=np.isin(self._data.labeled_rows, self._calibration),

@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from models.cascade import MIX, Threshold, choose_threshold
 from models.compression.compact import Compact
 from models.compression.text_graph import add_head
 from models.errors import BadInput
+from models.export.archive import write_archive
 from models.export.bundle import BundleReport, export_bundle
 from models.export.card import CardFacts, Latency
 from models.export.formats import TOKENIZER
@@ -30,7 +31,6 @@ from predictor.runtime import Predictor
 
 FORMAT = "cascade"
 _TEACHER, _TOKENIZER = "teacher.onnx", "tokenizer.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _TIMED = 200
 
 
@@ -111,7 +111,7 @@ def export_cascade(
     cascade = Cascade(files["model.onnx"], labels, "text", preprocess, teacher=graph, tokenizer=files[_TOKENIZER])
     speed = _speed(cascade, fresh)
     _describe(files, threshold, teacher, speed)
-    _write(out, files)
+    write_archive(out, files)
     return replace(report, path=out, bytes=out.stat().st_size), threshold
 
 
@@ -180,16 +180,6 @@ def _section(threshold: Threshold, teacher_bytes: int, speed: float) -> str:
         f"{threshold.student:.1%}, the teacher alone {threshold.teacher:.1%}. Many texts at once: {speed:,.0f} a "
         "second on one thread.\n\n"
     )
-
-
-def _write(out: Path, files: Mapping[str, bytes]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(files):
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, files[name])
 
 
 def _json(value: Any) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.errors import UnusableClassifier
-from models.stack import STACKED
+from models.stack import STACKED, CompositeTeacher
 from models.teachers import LogisticTeacher
 from worker.choices import explained, teacher_in_words
 from worker.recipe import Recipe
@@ -189,6 +189,32 @@ def run(data: RoundData, previous: PreviousRound | None = None, kept: Kept | Non
 @pytest.fixture(scope="module")
 def lexical_round() -> RoundResult:
     return run(make_data(), teacher="lexical")
+
+
+def test_the_teacher_is_asked_once_about_what_all_families_learn_from_and_the_lesson_keeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import models.distill
+
+    learned: list[str] = []
+    asked: list[int] = []
+    real, answer = models.distill.distil, CompositeTeacher.predict_proba
+
+    def watched(family: str, *more: Any, **options: Any) -> Any:
+        learned.append(family)
+        return real(family, *more, **options)
+
+    def counted(teacher: CompositeTeacher, rows: Any) -> Any:
+        asked.append(len(rows))
+        return answer(teacher, rows)
+
+    monkeypatch.setattr(models.distill, "distil", watched)
+    monkeypatch.setattr(CompositeTeacher, "predict_proba", counted)
+    result = run(make_data(), teacher="lexical")
+    assert result.lesson is not None
+    transfer = len(result.lesson().numbers)
+    assert learned == ["static", "hashed"]
+    assert asked.count(transfer) == 1
 
 
 def test_a_round_distils_what_teaches_and_ranks_by_the_head_alone(
