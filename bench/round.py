@@ -83,8 +83,7 @@ def _after(pool: TextPool, result: RoundResult) -> PreviousRound:
     from worker.round_data import PreviousRound
 
     student = _student(result)
-    assert result.teacher is not None
-    return PreviousRound(result.teacher.arrays(), student.arrays(), student.family, pool.class_names, **result.carry)
+    return PreviousRound(result.teacher_arrays(), student.arrays(), student.family, pool.class_names, **result.carry)
 
 
 def _student(result: RoundResult) -> Student:

@@ -99,3 +99,34 @@ class Symmetric:
                 break
             row[start : start + len(stripe)] = stripe[:, number - start]
         return row
+
+    def square(self, numbers: NDArray[np.int64]) -> Matrix:
+        """A copy of the rows and columns ``numbers`` (k,), ascending: shape ``(k, k)``.
+
+        >>> Symmetric.of(np.float32([[0, 1, 2], [1, 3, 4], [2, 4, 5]])).square(np.array([0, 2])).tolist()
+        [[0.0, 2.0], [2.0, 5.0]]
+        """
+        among = np.empty((len(numbers), len(numbers)), dtype=np.float32)
+        for start, stripe in self.placed():
+            first, last = np.searchsorted(numbers, [start, start + len(stripe)])
+            part = np.take(stripe[numbers[first:last] - start], numbers[first:] - start, axis=1)
+            among[first:, first:last] = part.T
+            among[first:last, first:] = part
+        return among
+
+    def row_maxima(self, numbers: NDArray[np.int64]) -> Matrix:
+        """The largest entry of each column in the rows ``numbers`` (k,), ascending: shape ``(n,)``; 0 without a row.
+
+        >>> Symmetric.of(np.float32([[0, 1, 2], [1, 3, 4], [2, 4, 5]])).row_maxima(np.array([0, 1])).tolist()
+        [1.0, 3.0, 4.0]
+        """
+        most = np.zeros(len(self), dtype=np.float32)
+        for start, stripe in self.placed():
+            stop = start + len(stripe)
+            first, last = np.searchsorted(numbers, [start, stop])
+            if first < last:
+                np.maximum(most[start:], stripe[numbers[first:last] - start].max(axis=0), out=most[start:])
+            if last < len(numbers):
+                later = stripe[:, numbers[last:] - start].max(axis=1)
+                np.maximum(most[start:stop], later, out=most[start:stop])
+        return most

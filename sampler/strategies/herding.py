@@ -17,6 +17,7 @@ from sampler.strategies.spread import completed, covered_points, sample
 from sampler.symmetric import Symmetric
 
 _MEDIAN_ROWS = 256
+_EXACT = 128
 
 
 @strategy("herding")
@@ -38,9 +39,14 @@ def herd(
         kernel, covers = evened(kernel, points, covered, width)
     else:
         covers = coverage_of(points, covered, width)
-    picks, gains, first = greedy_cover(kernel, weights, covers, size)
+    picks, gains, first = greedy_cover(kernel, weights, covers, size, exact=exact_picks(ctx.batch_size))
     said = [why if new else reasons.SECOND_COVER for new in first]
     return completed(ctx, [positions[picks]], [gains / max(float(weights.sum()), 1e-12)], said, size, seed)
+
+
+def exact_picks(batch_size: int) -> int:
+    """How many picks are made one by one: four batches at least. The next round replaces the ranking before that."""
+    return max(_EXACT, 4 * batch_size)
 
 
 def bandwidth(square: NDArray[np.float32]) -> float:

@@ -138,6 +138,41 @@ def test_identical_points_end_after_a_few_rounds() -> None:
     assert len(greedy_cover(np.ones((5, 5), np.float32), np.zeros(5), np.zeros(5, np.float32), 5)[0]) == 0
 
 
+def test_a_reserve_in_blocks_begins_like_the_exact_picks_and_covers_nearly_as_much() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(900, 8)).astype(np.float32)
+    kernel = gaussian(square_distances(points, points), 2.0)
+    weights, nothing = rng.random(900), np.zeros(900, np.float32)
+    exact, _, _ = greedy_cover(kernel, weights, nothing, 400)
+    quick, gains, _ = greedy_cover(kernel, weights, nothing, 400, exact=50)
+    assert quick[:50].tolist() == exact[:50].tolist()
+    assert len(set(quick.tolist())) == 400
+    assert (np.diff(gains[50:100]) <= 0).all()
+    assert (np.diff(gains[100:200]) <= 0).all()
+    for size in (100, 200, 400):
+        whole, part = (float(weights @ kernel[picks[:size]].max(axis=0)) for picks in (exact, quick))
+        assert 0.98 * whole < part <= whole * (1 + 1e-9)
+
+
+def test_of_a_block_none_lies_where_another_has_covered_most_of_what_was_open() -> None:
+    places = np.float32([0, 0.01, 10, 10.01, 20, 30, 40, 50])[:, None]
+    kernel = gaussian(square_distances(places, places), 1.0)
+    weights = np.array([9.0, 9.0, 8.0, 8.0, 7.0, 6.0, 5.0, 4.0])
+    picks, _, first = greedy_cover(kernel, weights, np.zeros(8, np.float32), 6, exact=2)
+    groups = np.array([0, 0, 1, 1, 2, 3, 4, 5])
+    assert groups[picks].tolist() == [0, 1, 2, 3, 4, 5]
+    assert first.all()
+
+
+def test_blocks_end_too_where_nothing_can_be_gained_any_more() -> None:
+    groups = np.repeat(np.arange(5), 40)
+    kernel = (groups[:, None] == groups[None, :]).astype(np.float32)
+    picks, _, first = greedy_cover(kernel, np.ones(200), np.zeros(200, np.float32), 200, exact=1)
+    assert len(picks) == len(set(picks.tolist())) == 20  # each group four times, as one by one
+    assert np.bincount(groups[picks]).tolist() == [4] * 5
+    assert first.tolist() == [True] * 5 + [False] * 15
+
+
 def test_shapes_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(InvalidInput, match="do not go with"):
         greedy_cover(np.ones((2, 3), np.float32), np.ones(2), np.zeros(3, np.float32), 1)

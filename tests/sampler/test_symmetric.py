@@ -42,3 +42,15 @@ def test_a_whole_matrix_is_looked_at_and_not_copied() -> None:
 
 def test_of_nothing_there_is_nothing() -> None:
     assert len(Symmetric.square_distances(np.empty((0, 3), np.float32))) == 0
+
+
+@pytest.mark.parametrize("n", [7, 1_300])
+def test_squares_and_maxima_of_some_rows_are_those_of_the_rows_one_by_one(n: int) -> None:
+    rng = np.random.default_rng(n)
+    half = Symmetric.square_distances(rng.normal(size=(n, 5)).astype(np.float32))
+    rows = np.stack([half.row(i) for i in range(n)])
+    some = np.sort(rng.choice(n, n // 2, replace=False))
+    np.testing.assert_array_equal(half.square(some), rows[np.ix_(some, some)])
+    np.testing.assert_array_equal(half.row_maxima(some), rows[some].max(axis=0))
+    assert half.square(some[:0]).shape == (0, 0)
+    np.testing.assert_array_equal(half.row_maxima(some[:0]), np.zeros(n))
