@@ -156,10 +156,10 @@ def distil(
         network, warm = _start(family, first, len(class_names), previous, generator, trunk)
         if mixed_share and network.matches:
             raise BadInput(f"Students of the family {family!r} read word pieces, which cannot be mixed; mix no items.")
-        if features is not None and len(items) and not warm and network.reads_features == "cold":
-            network.begin_from(items, _features(features, len(items)))
-        match = make_match(network, features, len(items), generator)
         inputs = network.prepare(everything)
+        if features is not None and len(items) and not warm and network.reads_features == "cold":
+            network.begin_from(inputs, _features(features, len(items)))
+        match = make_match(network, features, len(items), generator)
         passes = epochs if epochs is not None else (WARM_EPOCHS if warm else network.epochs)
         fit = _Fit(network, inputs, target, weight, _aside(items), rng, curriculum, mixed_share, match)
         made, best, loss = fit.run(passes, warm)

@@ -54,6 +54,7 @@ class HashedNetwork(Network):
     family: ClassVar[str] = "hashed"
     task: ClassVar[Task] = "text"
     epochs: ClassVar[int] = 8
+    batch_size: ClassVar[int] = 256
 
     def __init__(self, rows: int, dim: int, n_classes: int):
         super().__init__()
@@ -102,7 +103,7 @@ class HashedNetwork(Network):
         return logits
 
     def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:
-        rate = 0.01 if warm else 0.03
+        rate = 0.02 if warm else 0.06
         return [
             RowAdam([self.table.weight], lr=rate),
             torch.optim.Adam(self.head.parameters(), lr=rate / 2, fused=True),

@@ -60,8 +60,8 @@ class Network(torch.nn.Module):
         """A fresh network that is to read ``items``, its shape decided from them."""
         raise NotImplementedError
 
-    def begin_from(self, items: Sequence[RawItem], features: ArrayLike) -> None:
-        """Before a cold start: take what the teacher's features (n, d) of these items say; by default nothing."""
+    def begin_from(self, inputs: Inputs, features: ArrayLike) -> None:
+        """Before a cold start: take what the teacher's features (n, d) of the first n items say; by default nothing."""
 
     @classmethod
     def cut(cls, trunk: Trunk, items: Sequence[RawItem], n_classes: int, generator: torch.Generator) -> Network:

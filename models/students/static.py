@@ -54,27 +54,32 @@ class Words:
     @classmethod
     def of(cls, texts: Iterable[str]) -> Words:
         """The most frequent words of some texts, the most frequent first."""
-        forms: dict[str, Counter[str]] = {}
         frequency: Counter[str] = Counter()
+        forms: dict[str, set[str]] = {}  # those of each word that are not ASCII
+        word_of: dict[str, str] = {}
         n = 0
         for text in texts:
             n += 1
             found = set(word_forms(text))
-            words = set()
-            for form in found:
-                word = form if form.isascii() else fold(form)
-                forms.setdefault(word, Counter())[form] += 1
-                words.add(word)
-            frequency.update(words)
+            if text.isascii():  # each form is a word
+                frequency.update(found)
+                continue
+            other = {form for form in found if not form.isascii()}
+            for form in other - word_of.keys():
+                word_of[form] = fold(form)
+                forms.setdefault(word_of[form], set()).add(form)
+            frequency.update((found - other) | {word_of[form] for form in other})
         least = _LEAST_TEXTS if n >= _SMALL_POOL else 1
         # By frequency, then by name: the order of texts must not matter.
         kept = sorted((word for word, times in frequency.items() if times >= least), key=lambda w: (-frequency[w], w))
         kept = kept[:MOST_WORDS]
-        rows = {form: row for row, word in enumerate(kept, 1) for form in forms[word]}
+        rows: dict[str, int] = {}
         for row, word in enumerate(kept, 1):
-            others = {word, *forms[word]}
-            if not all(map(str.isascii, others)):
-                for form in (variant for other in sorted(others) for variant in _variants(other)):
+            rows |= dict.fromkeys([word] if word.isascii() else [], row)
+            rows |= dict.fromkeys(sorted(forms.get(word, ())), row)
+        for row, word in enumerate(kept, 1):
+            if word in forms:
+                for form in (variant for other in sorted({word, *forms[word]}) for variant in _variants(other)):
                     rows.setdefault(form, row)  # a form that was seen is what it was seen as
         return cls(rows)
 
@@ -117,6 +122,7 @@ class StaticNetwork(Network):
     family: ClassVar[str] = "static"
     task: ClassVar[Task] = "text"
     epochs: ClassVar[int] = 10
+    batch_size: ClassVar[int] = 512
     reads_features: ClassVar[Literal["never", "cold", "always"]] = "cold"
 
     def __init__(self, words: Words, dim: int, hidden: int, n_classes: int):
@@ -141,9 +147,11 @@ class StaticNetwork(Network):
                 layer.bias.zero_()
         return network
 
-    def begin_from(self, items: Sequence[RawItem], features: ArrayLike) -> None:
+    def begin_from(self, inputs: Inputs, features: ArrayLike) -> None:
         """Vectors whose means approach the features, on the scale on which training moves them."""
-        ids, counts = self.words.look_up(_texts(items))
+        texts, n = cast(HashedTexts, inputs), len(np.asarray(features))
+        counts = texts.counts[:n]
+        ids = texts.ids[: int(counts.sum())]
         table = regress_bags(ids, counts, self.table.num_embeddings, features, self.table.embedding_dim)
         with torch.no_grad():
             if not table.any():
@@ -181,10 +189,11 @@ class StaticNetwork(Network):
         return logits
 
     def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:
+        rate = 0.01 if warm else 0.03
         layers = [*self.norm.parameters(), *self.hidden.parameters(), *self.head.parameters()]
         return [
-            RowAdam([self.table.weight], lr=0.003 if warm else 0.01),
-            torch.optim.AdamW(layers, lr=0.001 if warm else 0.003, weight_decay=0.01, fused=True),
+            RowAdam([self.table.weight], lr=rate),
+            torch.optim.AdamW(layers, lr=0.3 * rate, weight_decay=0.01, fused=True),
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -140,7 +140,7 @@ def test_with_features_a_student_of_a_handful_of_soft_labels_knows_words_that_on
     items, y = texts(400)
     features = np.stack([y, 1 - y], 1).astype(np.float32)
     network = StaticNetwork.create(items, 2, generator())
-    network.begin_from(items, features)
+    network.begin_from(network.prepare(items), features)
     vectors = network.table.weight.detach().numpy()
     fruit, tool = ([vectors[network.words.rows[w]] for w in kind] for kind in (["apple", "mango"], ["saw", "drill"]))
     assert np.dot(*fruit) > 0
