@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 PENALTY = 0.03
 """Beside the squared errors of the texts: what keeps the vectors of rare words short."""
-_ITERATIONS = 40
+_ITERATIONS = 16
 _PROJECTION_ROWS = 4_000
 
 FloatArray = NDArray[np.float32]
@@ -57,18 +57,23 @@ def regress_bags(
 
 
 def _solve(bags: Any, target: FloatArray, penalty: float) -> FloatArray:
-    """(BᵀB + penalty) E = Bᵀ target, by conjugate gradients, each column by itself."""
+    """(BᵀB + penalty) E = Bᵀ target, by conjugate gradients, each column by itself.
+
+    Words are preconditioned by how often they stand in the texts: 16 steps then come nearer than 40 without.
+    """
     turned = bags.T.tocsr()
+    scale = 1.0 / (np.asarray(turned.multiply(turned).sum(1), np.float32).reshape(-1, 1) + np.float32(penalty))
     residual = np.asarray(turned @ target, np.float32)
-    found, direction = np.zeros_like(residual), residual.copy()
-    size = first = (residual * residual).sum(0)
+    found, direction = np.zeros_like(residual), residual * scale
+    size = first = (residual * direction).sum(0)
     for _ in range(_ITERATIONS):
         image = turned @ (bags @ direction) + np.float32(penalty) * direction
         step = size / np.maximum((direction * image).sum(0), 1e-20)
         found += step * direction
         residual -= step * image
-        before, size = size, (residual * residual).sum(0)
+        scaled = residual * scale
+        before, size = size, (residual * scaled).sum(0)
         if (size <= 1e-8 * first).all():
             break
-        direction = residual + (size / np.maximum(before, 1e-20)) * direction
+        direction = scaled + (size / np.maximum(before, 1e-20)) * direction
     return found
