@@ -1,8 +1,8 @@
 """ONNX graphs of students, node by node: a tenth of a second, where tracing the network would take ten.
 
-The quantised form is QDQ (what onnxruntime turns into integer kernels): activations uint8 with a range seen in
-calibration, weights int8 with a scale for each output channel. A hashed table is int8 with a scale for each column,
-which is applied once after the mean.
+The quantised form is QDQ: activations uint8 with a range seen in calibration, weights int8 with a scale for each output
+channel. `predict.py` has the weights turned into floats once, at loading; other programs may compute in integers. A
+hashed table is int8 with a scale for each column, which is applied once after the mean.
 """
 
 from __future__ import annotations
