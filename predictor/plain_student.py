@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ML, _CONTRIB = "ai.onnx.ml", "com.microsoft"
 _SPLIT = {"tokenexp": WORD_EXPRESSION.encode(), "mark": 0, "mincharnum": 1, "pad_value": b""}
 _ONE = {"axis1": ("q", [1]), "padding": ("q", [0]), "one": ("f", [1.0])}  # constants whose values say what is computed
+_MOST_PRODUCTS = 200_000  # of one text: with more a runtime has started sooner than some texts are answered
 Values = list[float]
 
 
@@ -53,6 +54,8 @@ class PlainStudent:
             self._head = _Dense(self._constants, "head", self._hidden.width, "head" in small)
         except (KeyError, TypeError) as error:
             raise NotPlain from error
+        if self._hidden.width * (dim + self._head.width) > _MOST_PRODUCTS:
+            raise NotPlain
         if not isinstance(self._keys, list) or not isinstance(self._rows, list) or len(self._keys) != len(self._rows):
             raise NotPlain
         self.width = self._head.width

@@ -38,15 +38,15 @@ RANGES = {"table": None, "hidden": (-3.0, 3.5), "head": (0.0, 6.0)}
 VARIANTS = [layers for n in range(4) for layers in combinations(LAYERS, n)]
 
 
-def student():
-    network = StaticNetwork.create(TEXTS, 3, torch.Generator().manual_seed(0))
+def student(classes=("fruit", "tool", "rest")):
+    network = StaticNetwork.create(TEXTS, len(classes), torch.Generator().manual_seed(0))
     network.scale = 1.25
-    return Student(network, ["fruit", "tool", "rest"])
+    return Student(network, classes)
 
 
-def bundle(folder, small=LAYERS, change=None, manifest=None):
+def bundle(folder, small=LAYERS, change=None, manifest=None, **more):
     """A bundle of random weights, of which some layers are INT8; its graph is changed where that is told."""
-    made = student()
+    made = student(**more)
     write_serving_folder(made, folder)
     graph = build_graph(made, {name: RANGES[name] for name in small})
     if change is not None:
@@ -74,6 +74,12 @@ def test_it_is_what_the_runtime_answers_for_each_choice_of_small_layers(tmp_path
 @pytest.mark.parametrize("arguments", [[], ["--file", "in.jsonl"], ["a", "--threads=2"], ["a"] * 17, ["a" * 20_001]])
 def test_options_and_many_texts_are_left_to_the_whole_program(tmp_path, arguments):
     assert first_answers(arguments, bundle(tmp_path)) is None
+
+
+def test_a_student_of_very_many_classes_is_left_to_the_runtime(tmp_path):
+    few, many = ([f"class {n}" for n in range(count)] for count in (700, 800))
+    assert first_answers(["apple"], bundle(tmp_path / "few", classes=few)) is not None
+    assert first_answers(["apple"], bundle(tmp_path / "many", classes=many)) is None
 
 
 def changed(kind, **attributes):
