@@ -52,7 +52,7 @@ def first_answers(arguments: Sequence[str], folder: Path) -> list[dict[str, Any]
             return None
         # What no encoding knows (half of a pair of surrogates) is replaced, as for a runtime.
         rows = student.probabilities([text.encode("utf-8", "replace").decode() for text in arguments])
-    except (BundleError, NotPlain):
+    except (BundleError, NotPlain, OSError):
         return None
     return [_described(labels, row) for row in rows]
 

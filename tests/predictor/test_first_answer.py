@@ -76,6 +76,10 @@ def test_options_and_many_texts_are_left_to_the_whole_program(tmp_path, argument
     assert first_answers(arguments, bundle(tmp_path)) is None
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told_by_the_whole_program(tmp_path):
+    assert first_answers(["apple"], tmp_path / ("x" * 5_000)) is None
+
+
 def test_a_student_of_very_many_classes_is_left_to_the_runtime(tmp_path):
     few, many = ([f"class {n}" for n in range(count)] for count in (700, 800))
     assert first_answers(["apple"], bundle(tmp_path / "few", classes=few)) is not None
