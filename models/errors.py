@@ -49,7 +49,7 @@ class CorruptModel(ModelError):
     """A file of weights or state is not what it should be."""
 
     def __init__(self, path: str, why: str):
-        super().__init__(f"{path} cannot be used: {why}. Delete it, or install it again.")
+        super().__init__(f"{path} cannot be used: {why.removesuffix('.')}. Delete it, or install it again.")
         self.path = path
         self.why = why
 

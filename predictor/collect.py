@@ -216,7 +216,10 @@ class Collector:
         self._check_writable()
 
     def see(self, items: Sequence[Any], predictions: Sequence[Mapping[str, Any]]) -> None:
-        """Look at items and what the student said of them (its ``confidence``); keep what is worth it."""
+        """Look at items and what was said of them (the ``confidence``); keep what is worth it.
+
+        What a cascade says is what both of its models do: it is unsure where the teacher leaves it so.
+        """
         if not len(items):
             return
         news = np.zeros(len(items)) if self._sketch is None else novelty(items, self._sketch)
@@ -229,8 +232,10 @@ class Collector:
                 del scores["novel"]
             for kind, score in scores.items():
                 if (score, digest) > self._bars[kind] and digest not in self._kept[kind]:
-                    meta = {"collected": kind, "confidence": confidence, "novelty": new}
-                    self._keep(kind, digest, score, {**_row(item, self._task), "meta": {**meta, "by": self._version}})
+                    meta = {"collected": kind, "confidence": confidence, "novelty": new, "by": self._version}
+                    if "source" in said:
+                        meta["source"] = said["source"]
+                    self._keep(kind, digest, score, {**_row(item, self._task), "meta": meta})
 
     def note(self, items: Sequence[Any], predictions: Sequence[Mapping[str, Any]]) -> None:
         """`see` and `save`; what goes wrong is said once on stderr, and stops no prediction."""

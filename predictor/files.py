@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from predictor.errors import BundleError
+
+if TYPE_CHECKING:
+    from typing import Any
 
 MODEL_BYTES = 1 << 30
 """A model may be as large as this."""
@@ -79,6 +80,9 @@ class BundleFiles:
             raise FileNotFoundError(2, "No such file in the ZIP")
         if self._sizes[name] > most:
             raise BundleError(f"{self.path / name} has more than {most:,} bytes, which no file of a bundle has.")
+        import zipfile
+        import zlib
+
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(name) as member:
                 return member.read(most + 1)  # whatever its header says
@@ -99,6 +103,8 @@ def _plain_file(path: Path, most: int) -> bytes:
 
 def _members_of(path: Path) -> dict[str, int]:
     """The members of a ZIP and their sizes; raises BundleError where it cannot be a bundle."""
+    import zipfile
+
     again = "Download the bundle again."
     try:
         with path.open("rb") as file:

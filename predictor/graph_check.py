@@ -6,9 +6,12 @@ here, in bounded time and memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from predictor.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_NODES = 100_000
 MOST_FIELDS = 2_000_000
@@ -27,6 +30,8 @@ _FIELDS: dict[str, dict[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
+
+_CHECKED = {"model", "tensor", "node"}  # which `_check_field` looks at
 
 
 def check_graph(model: bytes, name: str = "model.onnx") -> None:
@@ -56,13 +61,15 @@ def _walk(model: bytes) -> None:
             nodes += 1
             if nodes > MOST_NODES:
                 raise BundleError(f"model.onnx has more than {MOST_NODES:,} nodes, which no student has.")
-        for field, wire, start, stop in _fields(model, begin, end):
+        children, checked = _FIELDS.get(kind, {}), kind in _CHECKED
+        for field, wire, start, stop in message_fields(model, begin, end):
             fields += 1
             if fields > MOST_FIELDS:
                 raise BundleError(f"model.onnx has more than {MOST_FIELDS:,} fields, which no student has.")
-            _check_field(model, kind, field, wire, start, stop)
-            child = _FIELDS.get(kind, {}).get(field)
-            if child is not None:
+            if checked:
+                _check_field(model, kind, field, wire, start, stop)
+            if field in children:
+                child = children[field]
                 if wire != _BYTES:
                     raise BundleError(_BROKEN)
                 pending.append((child, start, stop, depth + 1))
@@ -76,7 +83,7 @@ _BROKEN = "model.onnx cannot be loaded: it is cut off, or no ONNX graph. Unpack 
 def _check_field(model: bytes, kind: str, field: int, wire: int, start: int, stop: int) -> None:
     if kind == "model" and field == 25:
         raise BundleError("model.onnx has functions of its own, which may unfold without end; no student has any.")
-    if kind == "tensor" and (field == 13 or (field == 14 and _number(model, start, stop)[0] != 0)):
+    if kind == "tensor" and (field == 13 or (field == 14 and read_number(model, start, stop)[0] != 0)):
         raise BundleError(
             "model.onnx keeps weights in other files, which are never read: a bundle's graph is one file."
         )
@@ -87,17 +94,29 @@ def _check_field(model: bytes, kind: str, field: int, wire: int, start: int, sto
         raise BundleError(f"model.onnx has an operator of the domain {shown!r}, which is not loaded.")
 
 
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Each field of a message: number, wire type, and where its value begins and ends."""
+def message_fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Each field of a protobuf message: number, wire type, and where its value begins and ends.
+
+    Raises:
+        BundleError: it is cut off, or no message.
+    """
     while at < end:
-        key, at = _number(data, at, end)
+        # Nearly all numbers are of one byte; a list of words has a field for each, so this is where the time goes.
+        key = data[at]
+        if key < 128:
+            at += 1
+        else:
+            key, at = read_number(data, at, end)
         wire = key & 7
-        if wire == _VARINT:
-            stop = _number(data, at, end)[1]
-            start = at
+        if wire == _BYTES and at < end and data[at] < 128:
+            start = at + 1
+            stop = start + data[at]
         elif wire == _BYTES:
-            length, start = _number(data, at, end)
+            length, start = read_number(data, at, end)
             stop = start + length
+        elif wire == _VARINT:
+            start = at
+            stop = at + 1 if at < end and data[at] < 128 else read_number(data, at, end)[1]
         elif wire in (_FIXED64, _FIXED32):
             start, stop = at, at + (8 if wire == _FIXED64 else 4)
         else:
@@ -108,8 +127,8 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int
         at = stop
 
 
-def _number(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
+def read_number(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends; raises BundleError where it ends nowhere."""
     value = shift = 0
     while at < end and shift < 64:
         byte = data[at]

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from predictor.errors import BundleError, ItemError
+from predictor.hashing import hash_text, hash_texts, pad
 from predictor.images import decode_image, normalise
 from predictor.items import Item
 from predictor.pieces import WordPieces
 from predictor.settings_check import check_pixels, check_rows
-from predictor.words import hash_text, hash_texts, pad, word_forms
+from predictor.words import word_forms
 
 FloatArray = npt.NDArray[np.float32]
 Run = Callable[[npt.NDArray[Any]], FloatArray]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from predictor.contents import read_contents
 from predictor.errors import BundleError, ItemError
 from predictor.files import BundleFiles
 from predictor.items import TASKS, Item, Prediction, item_of_row
@@ -24,10 +26,8 @@ from predictor.readers import (
     WordsReader,
 )
 from predictor.runtimes import runtime_files, start_runtime
-from predictor.settings_check import check_labels, check_preprocess, check_words
+from predictor.settings_check import check_words
 
-FORMAT = 1
-"""Version of the folder's layout that this file reads."""
 MOST_FEATURES = 1_000_000
 
 _CHUNK = 4096  # items that are turned into arrays at once: memory stays flat however many are handed in
@@ -100,15 +100,19 @@ class Predictor:
         return self._described(self.predict_proba(items))
 
     def _described(self, probabilities: FloatArray) -> list[Prediction]:
-        best = probabilities.argmax(1)
-        rows = probabilities.astype(np.float64).round(6).tolist()
-        names = self.labels
-        if not np.isfinite(probabilities).all():
-            raise BundleError("The model answers with numbers that are none: its weights are damaged. " + _AGAIN)
-        return [
-            {"label": names[k], "confidence": row[k], "probabilities": dict(zip(names, row, strict=True))}
-            for k, row in zip(best.tolist(), rows, strict=True)
-        ]
+        best = probabilities.argmax(1).tolist()
+        # What round(6) does, in half of its time: of one item it was as long as a quarter of the graph.
+        rounded = np.multiply(probabilities, 1e6, dtype=np.float64)
+        np.rint(rounded, out=rounded)
+        rounded /= 1e6
+        names, answers = self.labels, []
+        for k, row in zip(best, rounded.tolist(), strict=True):
+            if not math.isfinite(sum(row)):
+                raise BundleError("The model answers with numbers that are none: its weights are damaged. " + _AGAIN)
+            answers.append(
+                {"label": names[k], "confidence": row[k], "probabilities": dict(zip(names, row, strict=True))}
+            )
+        return answers
 
     def predict_proba(self, items: Sequence[Item]) -> FloatArray:
         """Probabilities, float32 (n, classes), in the order of ``labels``."""
@@ -163,11 +167,7 @@ def load(folder: str | Path, *, threads: int = 1) -> Predictor:
         BundleError: it is incomplete or damaged, or holds what is not loaded from anybody.
     """
     files = BundleFiles(folder)
-    manifest = files.json("manifest.json")
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BundleError(f"{folder}: its manifest.json is not of format {FORMAT}, which this file reads.")
-    labels = check_labels(files.json("labels.json", manifest))
-    preprocess = check_preprocess(files.json("preprocess.json", manifest)) if files.has("preprocess.json") else None
+    manifest, labels, preprocess = read_contents(files)
     if preprocess is not None and preprocess.get("kind") == "word-pieces":
         tokenizer = files.checked("tokenizer.json", files.read("tokenizer.json", LONGEST_TOKENIZER), manifest)
         preprocess = {**preprocess, "tokenizer": tokenizer.decode("utf-8", "replace")}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from predictor.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 MOST_CLASSES = 100_000
 MOST_ROWS_OF_TABLE = 1 << 31
@@ -66,7 +69,7 @@ def check_pixels(settings: Mapping[str, Any]) -> tuple[str, tuple[int, int], lis
 
 
 def _finite(values: Any, name: str, n: int) -> list[float]:
-    numbers = isinstance(values, Sequence) and len(values) == n and all(type(v) in (int, float) for v in values)
+    numbers = isinstance(values, list | tuple) and len(values) == n and all(type(v) in (int, float) for v in values)
     if not numbers or not all(abs(v) < 1e30 and math.isfinite(v) for v in values):
         raise BundleError(f"preprocess.json: {name} must be {n} finite numbers.")
     return [float(v) for v in values]

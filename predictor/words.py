@@ -1,15 +1,10 @@
-"""Words of texts, and the rows of a hashed table that they and their pairs stand for."""
+"""Words of texts."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
-from itertools import chain
-
-import numpy as np
-import numpy.typing as npt
+from functools import cache
 
 # A word is a run of letters, digits and combining marks, without regard to case; an emoji is one too. Scripts written
 # without spaces give one word a character, so that the pairs of neighbours do there what words do elsewhere.
@@ -21,7 +16,7 @@ _EMOJI = "\u2190-\u2bff\U0001f000-\U0001faff"
 _MARKS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0dff\u1ab0-\u1aff"
 )
-_WORD = re.compile(f"[{_UNSPACED}{_EMOJI}]|[^\\W_{_UNSPACED}](?:[^\\W_{_UNSPACED}]|[{_MARKS}])*")
+_WORD = f"[{_UNSPACED}{_EMOJI}]|[^\\W_{_UNSPACED}](?:[^\\W_{_UNSPACED}]|[{_MARKS}])*"
 WORD_EXPRESSION = "[{s}]|(?:[^\\P{{L}}{s}]|[^\\P{{N}}{s}])(?:[^\\P{{L}}{s}]|[^\\P{{N}}{s}]|[{m}])*".format(
     **{
         name: re.sub("[^-]", lambda c: f"\\x{{{ord(c[0]):x}}}", ranges)
@@ -29,27 +24,16 @@ WORD_EXPRESSION = "[{s}]|(?:[^\\P{{L}}{s}]|[^\\P{{N}}{s}])(?:[^\\P{{L}}{s}]|[^\\
     }
 )
 """A word as it stands, for graphs that split texts by themselves; in the syntax of RE2. `word_forms` finds the same."""
-_FORM = re.compile(f"[{_UNSPACED}{_EMOJI}]|[^\\W_{_UNSPACED}{_EMOJI}](?:[^\\W_{_UNSPACED}{_EMOJI}]|[{_MARKS}])*")
+_FORM = f"[{_UNSPACED}{_EMOJI}]|[^\\W_{_UNSPACED}{_EMOJI}](?:[^\\W_{_UNSPACED}{_EMOJI}]|[{_MARKS}])*"
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _FOLD = bytes(c if (c := ord(chr(b).lower())) < 128 and c in _LETTERS else 32 for b in range(256))
-_CACHED_WORDS = 400_000
-_GOLDEN, _MIXER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
-_1, _29, _32 = np.uint64(1), np.uint64(29), np.uint64(32)
 
 
-class _WordHashes(dict[bytes, int]):
-    """Word → 64-bit hash, remembered: most words of a text were seen before."""
-
-    def __missing__(self, word: bytes) -> int:
-        if len(self) >= _CACHED_WORDS:
-            self.clear()
-        value = int.from_bytes(hashlib.blake2b(word, digest_size=8).digest(), "little")
-        self[word] = value
-        return value
-
-
-_HASHES = _WordHashes()
+@cache
+def _compiled(expression: str) -> re.Pattern[str]:
+    """Only once a text needs it: these take longer to compile than a text of a to z to be answered."""
+    return re.compile(expression)
 
 
 def words(text: str) -> list[bytes]:
@@ -60,7 +44,7 @@ def words(text: str) -> list[bytes]:
     """
     if text.isascii():
         return text.encode().translate(_FOLD).split()
-    return [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(fold(text))]
+    return [word.encode("utf-8", "surrogatepass") for word in _compiled(_WORD).findall(fold(text))]
 
 
 def word_forms(text: str) -> list[str]:
@@ -71,7 +55,7 @@ def word_forms(text: str) -> list[str]:
     """
     if text.isascii():
         return text.encode().translate(_FOLD).decode().split()
-    return _FORM.findall(text.translate(_LOWER))
+    return _compiled(_FORM).findall(text.translate(_LOWER))
 
 
 def fold(form: str) -> str:
@@ -82,70 +66,3 @@ def fold(form: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", form).casefold())
     return folded.replace("i\u0307", "i")  # what the Turkish İ folds to
-
-
-def hash_texts(texts: Sequence[str], rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The table rows of each text's words and pairs of neighbouring words.
-
-    Args:
-        texts: n texts.
-        rows: size of the table; row 0 is never used (it pads).
-
-    Returns:
-        ``ids`` int64 (t,), text after text, each with its words first and its pairs after them, all in 1..rows − 1;
-        and ``counts`` int64 (n,), how many ids each text has (0 for a text without a word).
-    """
-    split = list(map(words, texts))
-    n_words = np.fromiter(map(len, split), np.int64, len(split))
-    total = int(n_words.sum())
-    single = np.fromiter(map(_HASHES.__getitem__, chain.from_iterable(split)), np.uint64, total)
-    starts = np.cumsum(n_words) - n_words
-    # A pair for each word but the last of its text.
-    has_next = np.ones(total, bool)
-    has_next[(starts + n_words - 1)[n_words > 0]] = False
-    left = np.flatnonzero(has_next)
-    pair = _pairs(single[left], single[left + 1])
-    n_pairs = np.maximum(n_words - 1, 0)
-    counts = n_words + n_pairs
-    out = np.cumsum(counts) - counts
-    ids = np.empty(total + len(left), np.int64)
-    ids[np.arange(total) + np.repeat(out - starts, n_words)] = _buckets(single, rows)
-    pair_starts = np.cumsum(n_pairs) - n_pairs
-    ids[np.arange(len(left)) + np.repeat(out + n_words - pair_starts, n_pairs)] = _buckets(pair, rows)
-    return ids, counts
-
-
-def hash_text(text: str, rows: int) -> npt.NDArray[np.int64]:
-    """What `hash_texts` gives for one text, int64 (t,), without the bookkeeping of many."""
-    single = np.fromiter(map(_HASHES.__getitem__, words(text)), np.uint64)
-    return _buckets(np.concatenate((single, _pairs(single[:-1], single[1:]))), rows)
-
-
-def _pairs(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """A hash of each two neighbours; the arithmetic is modulo 2**64."""
-    pair = left * _GOLDEN
-    pair += right
-    pair ^= pair >> _29
-    pair *= _MIXER
-    return pair
-
-
-def _buckets(hashes: npt.NDArray[np.uint64], rows: int) -> npt.NDArray[np.int64]:
-    """Scale the upper 32 bits to 1..rows − 1: a multiplication, where a remainder would take five times as long."""
-    scaled = hashes >> _32
-    scaled *= np.uint64(rows - 1)
-    scaled >>= _32
-    scaled += _1
-    return scaled.view(np.int64)
-
-
-def pad(
-    ids: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Lay the ids of some texts side by side: (b, longest), filled up with row 0."""
-    width = max(1, int(counts.max(initial=0)))
-    column = np.arange(width)
-    inside = column < counts[:, None]
-    padded = np.zeros((len(counts), width), np.int64)
-    padded[inside] = ids[(starts[:, None] + column)[inside]]
-    return padded

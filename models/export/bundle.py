@@ -35,7 +35,8 @@ from models.export.onnx_graph import INPUT, OUTPUT
 from models.profile import processor
 from models.students.protocol import RawItem
 from models.students.student import Student
-from predictor.runtime import FORMAT, Predictor
+from predictor.contents import FORMAT
+from predictor.runtime import Predictor
 from predictor.source import predict_source
 
 _TIMED_ALONE = 50

@@ -55,6 +55,7 @@ def export_cascade(
     accuracy: float | None = None,
     share: float | None = None,
     latency: Latency | None = None,
+    collect: bool = False,
 ) -> tuple[BundleReport, Threshold]:
     """Write a bundle whose predict.py asks the student, and of what it is not sure the teacher too.
 
@@ -71,6 +72,7 @@ def export_cascade(
         accuracy: What the cascade is to reach on them, 0 … 1.
         share: What is to be passed on, 0 … 1; see `models.cascade.choose_threshold`.
         latency: Of the student alone.
+        collect: Whether it may collect inputs where it runs: what the answer of the two together is least sure of.
 
     Raises:
         BadInput: The student reads no texts or brings a tokenizer of its own, the head has other classes, or there are
@@ -92,7 +94,8 @@ def export_cascade(
     with tempfile.TemporaryDirectory(prefix="winnow-cascade-") as scratch:
         plain = Path(scratch) / "student.zip"
         options: dict[str, Any] = {"calibration": calibration, "parity_items": parity_items, "measured": measured}
-        report = export_bundle(student_folder, "onnx-int8", card=card, out=plain, latency=latency, **options)
+        options |= {"latency": latency, "collect": collect}
+        report = export_bundle(student_folder, "onnx-int8", card=card, out=plain, **options)
         with zipfile.ZipFile(plain) as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
     labels, preprocess = json.loads(files["labels.json"]), json.loads(files.get("preprocess.json", b"{}"))

@@ -1,8 +1,8 @@
 """ONNX graphs of students, node by node: a tenth of a second, where tracing the network would take ten.
 
-The quantised form is QDQ (what onnxruntime turns into integer kernels): activations uint8 with a range seen in
-calibration, weights int8 with a scale for each output channel. A hashed table is int8 with a scale for each column,
-which is applied once after the mean.
+The quantised form is QDQ: activations uint8 with a range seen in calibration, weights int8 with a scale for each output
+channel. `predict.py` has the weights turned into floats once, at loading; other programs may compute in integers. A
+hashed table is int8 with a scale for each column, which is applied once after the mean.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ class _Builder:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self._constants: set[str] = set()
+        self._maps = False  # whether what comes out of the layers so far are maps, which a dense layer reads as one row
 
     def node(self, kind: str, inputs: Sequence[str], output: str, *, domain: str = "", **attributes: Any) -> str:
         name = f"{kind}:{output}"
@@ -161,6 +162,7 @@ class _Builder:
         return self.node("Add", [mean, self.constant("bias", layer.bias)], "logits")
 
     def _conv(self, layer: Conv, value: str) -> str:
+        self._maps = True
         name = layer.name
         pads: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
         seen = self.int8.get(name)
@@ -183,7 +185,7 @@ class _Builder:
 
     def _dense(self, layer: Dense, value: str) -> str:
         name = layer.name
-        flat = self.node("Flatten", [value], f"{name}_in", axis=1)
+        flat = self.node("Flatten", [value], f"{name}_in", axis=1) if self._maps else value
         seen = self.int8.get(name)
         if seen is None:
             weight = self.constant(f"{name}_w", layer.weight)
@@ -193,6 +195,7 @@ class _Builder:
             weight = self._dequantised(f"{name}_w", quantised, scales, axis=1)
         product = self.node("MatMul", [flat, weight], f"{name}_product")
         out = self.node("Add", [product, self.constant(f"{name}_b", layer.bias)], f"{name}_sum")
+        self._maps = False
         return self.node("Relu", [out], f"{name}_relu") if layer.relu else out
 
     def _quantised(self, value: str, name: str, scale: np.float32, zero: np.uint8) -> str:

@@ -19,7 +19,7 @@ from torch import nn
 from models.errors import BadInput
 from models.students.bag import Bag, RowAdam
 from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
-from predictor.words import hash_texts
+from predictor.hashing import hash_texts
 
 _WORD_DROPOUT = 0.3
 

@@ -22,8 +22,8 @@ from models.errors import BadInput
 from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
 from models.trunks import Trunk, layer_names
 from models.vocabulary import END, PAD, START, UNKNOWN, trim_vocabulary
+from predictor.hashing import pad
 from predictor.pieces import WordPieces
-from predictor.words import pad
 
 MOST_PIECES = 256
 """Of one text, the two that it begins and ends with included; what is longer is cut."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from models.compress import activation_ranges
@@ -10,6 +11,7 @@ from models.export.onnx_graph import activation_scale, build_graph, quantise_wei
 from models.students.hashed import HashedNetwork
 from models.students.student import Student
 from predictor.runtime import Predictor
+from predictor.runtimes import session_options
 from tests.models.small_students import image_student, images, text_student, texts, vector_student, vectors
 
 STUDENTS = {"text": (text_student, texts), "image": (image_student, images), "features": (vector_student, vectors)}
@@ -136,3 +138,17 @@ def test_a_negative_gain_of_a_normalisation_is_folded_right():
 
 def test_the_graph_of_a_table_is_wide_as_its_hash_says():
     assert HashedNetwork(64, 16, 2).preprocess() == {"kind": "hashed-words-and-pairs", "rows": 64}
+
+
+@pytest.mark.parametrize("task", ["image", "features"])
+def test_no_run_turns_small_weights_into_floats_again(tmp_path, task):
+    make, items = STUDENTS[task]
+    student = make()
+    graph = build_graph(student, activation_ranges(student, items(20)[0]))
+    assert any(node.op_type == "DequantizeLinear" and "_w" in node.input[0] for node in graph.graph.node)
+    options = session_options(1)
+    options.optimized_model_filepath = str(tmp_path / "run.onnx")
+    onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    run = onnx.load(tmp_path / "run.onnx").graph
+    held = {tensor.name for tensor in run.initializer}
+    assert [node.name for node in run.node if "Dequantize" in node.op_type and node.input[0] in held] == []

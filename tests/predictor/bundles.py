@@ -10,7 +10,7 @@ import numpy as np
 
 from models.export.bundle import write_serving_folder
 from models.students.student import Student
-from predictor.words import hash_texts
+from predictor.hashing import hash_texts
 
 
 def text_bundle(folder: Path, classes: Sequence[str] = ("cat", "dog")) -> Path:

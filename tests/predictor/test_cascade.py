@@ -54,7 +54,9 @@ def export(folder, teacher, student, **options):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, teacher):
     folder = tmp_path_factory.mktemp("cascade")
-    report, threshold = export(folder, teacher, word_student(NAMES), measured=(FRESH, TRUTH), share=4 / 84)
+    report, threshold = export(
+        folder, teacher, word_student(NAMES), measured=(FRESH, TRUTH), share=4 / 84, collect=True
+    )
     with zipfile.ZipFile(report.path) as archive:
         archive.extractall(folder / "bundle")
     return folder / "bundle", threshold
@@ -89,6 +91,47 @@ def test_the_bundle_runs_by_itself(made):
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(answer["label"], answer["source"]) for answer in told] == [("sport", "teacher"), ("sport", "student")]
     assert told == load(made[0]).predict(["goal match", "sport today"])
+
+
+SEEN = ["sport today", *DOUBTFUL, "rain rain", "zebra"]
+
+
+def collected(folder, seen):
+    """What predict.py says of some texts, and what it keeps of them in eight rows."""
+    given = "".join(json.dumps({"text": text}) + "\n" for text in SEEN)
+    command = [sys.executable, "predict.py", "--file", "-", "--collect", str(seen), "--collect-most", "8"]
+    done = subprocess.run(command, cwd=folder, input=given, capture_output=True, text=True, timeout=60, check=True)
+    kept = [json.loads(line) for line in seen.read_text().splitlines()]
+    return [json.loads(line) for line in done.stdout.splitlines()], {row["text"]: row["meta"] for row in kept}
+
+
+def test_it_collects_what_both_models_together_are_least_certain_of(made, tmp_path):
+    told, kept = collected(made[0], tmp_path / "seen.jsonl")
+    confidence = {text: answer["confidence"] for text, answer in zip(SEEN, told, strict=True)}
+    uncertain = {text for text, meta in kept.items() if meta["collected"] == "uncertain"}
+    assert uncertain == set(sorted(SEEN, key=confidence.__getitem__)[:4])
+    # To the student all texts without its two words are one: only the teacher can have told them apart.
+    alone = super(Cascade, load(made[0])).predict_proba(SEEN[1:])
+    assert np.ptp(alone) == pytest.approx(np.ptp(alone[0]))
+    assert len({confidence[text] for text in SEEN[1:]}) > 3
+    assert {text: meta["confidence"] for text, meta in kept.items()} == {text: confidence[text] for text in kept}
+    assert {text: meta["source"] for text, meta in kept.items()} == {
+        text: answer["source"] for text, answer in zip(SEEN, told, strict=True) if text in kept
+    }
+    assert collected(made[0], tmp_path / "seen.jsonl")[1] == kept  # the second run knows what the first has kept
+
+
+def test_without_consent_it_collects_nothing(tmp_path, teacher):
+    report, _ = export(tmp_path, teacher, word_student(NAMES), share=0.5)
+    with zipfile.ZipFile(report.path) as archive:
+        assert {"collect.py", "novelty.json"} & set(archive.namelist()) == set()
+        archive.extractall(tmp_path / "bundle")
+    assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["collect"] is False
+    seen = tmp_path / "seen.jsonl"
+    command = [sys.executable, "predict.py", "goal match", "--collect", str(seen)]
+    done = subprocess.run(command, cwd=tmp_path / "bundle", capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, seen.exists()) == (1, "", False)
+    assert "without consent" in done.stderr
 
 
 def test_manifest_card_and_requirements_say_what_it_is(made):

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from predictor import BundleError, ItemError, load, readers, runtime, words
+from predictor import BundleError, ItemError, hashing, load, readers, runtime
 from tests.predictor.bundles import image_bundle, png, text_bundle, vector_bundle
 
 
@@ -160,10 +160,10 @@ def test_a_bundle_that_does_not_say_how_to_prepare_items_is_refused(make, missin
 
 
 def test_the_memory_of_words_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(words, "_CACHED_WORDS", 50)
+    monkeypatch.setattr(hashing, "_CACHED_WORDS", 50)
     predictor = load(text_bundle(tmp_path))
     predictor.predict([f"word{i}" for i in range(500)])
-    assert len(words._HASHES) <= 50
+    assert len(hashing._HASHES) <= 50
     assert predictor.predict(["dog"])[0]["label"] == "dog"
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.words import fold, hash_text, hash_texts, pad, word_forms, words
+from predictor.hashing import hash_text, hash_texts, pad
+from predictor.words import fold, word_forms, words
 
 
 def decoded(text: str) -> list[str]:

@@ -33,7 +33,7 @@ def ask(service: Service, project: int, **payload: object) -> None:
 
 @pytest.fixture
 def trained(service: Service) -> int:
-    project = service.make_project(120)
+    project = service.make_project(120, collect=True)
     service.work()
     service.label(project, 20)
     service.work()
@@ -60,6 +60,8 @@ def test_a_cascade_is_exported_and_takes_the_encoder_that_the_operator_compresse
     assert said["passed_on"] == 1
     first = bundle_of(service, tmp_path / "first")
     assert json.loads((first / "manifest.json").read_text())["cascade"]["encoder_digest"] == encoder.digest
+    assert json.loads((first / "manifest.json").read_text())["collect"] is True
+    assert {path.name for path in first.iterdir()} >= {"collect.py", "novelty.json"}
     cascade = load(first)
     assert isinstance(cascade, Cascade)
     assert cascade.threshold == said["value"]

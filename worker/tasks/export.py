@@ -56,12 +56,12 @@ def run(runtime: Runtime, context: JobContext) -> None:
             "card": _facts(runtime, project, student),
             "out": scratch / "bundle.zip",
             "measured": _measured(runtime, project, names),
+            "collect": bool(project.settings.get("collect")),
         }
         if context.payload["format"] == CASCADE:
             report, cascade = _cascade(runtime, context, project, folder, names, rng, arguments)
         else:
-            collect = bool(project.settings.get("collect"))
-            report, cascade = export_bundle(folder, context.payload["format"], collect=collect, **arguments), {}
+            report, cascade = export_bundle(folder, context.payload["format"], **arguments), {}
         if context.should_stop():  # a round need not wait any more: only the upload is left
             raise Interrupted("stopped")
         runtime.storage.put_file(report.path, path)

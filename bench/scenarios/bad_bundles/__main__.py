@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -80,10 +81,25 @@ def _child(name: str, folder: Path, answer: Any) -> None:
         use()
         error, gets = "none", "taken without a word"
     except Exception as raised:
-        error, gets = type(raised).__name__, " ".join(str(raised).split()).replace(f"{inside}/", "")
+        error, gets = type(raised).__name__, told(raised, inside)
     seconds = time.perf_counter() - began
     grown = max(0, max(_peak() - peak, psutil.Process().memory_info().rss - before))
-    answer.send({"error": error, "gets": gets[:300], "seconds": round(seconds, 2), "megabytes": round(grown / 1e6)})
+    answer.send({"error": error, "gets": gets, "seconds": round(seconds, 2), "megabytes": round(grown / 1e6)})
+
+
+def told(raised: Exception, folder: Path) -> str:
+    """What an error says, without where the case lies, and without places in files and in libraries' sources."""
+    said = " ".join(str(raised).split()).replace(f"{folder}/", "")
+    for place, kept in _PLACES.items():
+        said = re.sub(place, kept, said)
+    return said
+
+
+_PLACES = {
+    r"(?: starting at)?: line \d+ column \d+ \(char \d+\)": "",  # of JSON
+    r" at line \d+ column \d+": "",  # of JSON in a header of safetensors, and of a tokenizer
+    r" Name:'[^']*' Status Message: /onnxruntime_src.*": "",
+}
 
 
 def _peak() -> int:
@@ -98,11 +114,15 @@ def write_table(page: Path, rows: list[dict[str, Any]]) -> None:
     start, end = "<!-- cases -->", "<!-- end of cases -->"
     if start not in text or end not in text:
         raise argparse.ArgumentTypeError(f"{page} has no {start} … {end}")
-    said = [row["gets"].split(" Unpack the whole")[0].replace("|", "\\|").replace("<", "&lt;") for row in rows]
-    lines = ["| what comes | gets |", "|---|---|"]
-    lines += [f"| {row['input']} | `{row['error']}`: {words} |" for row, words in zip(rows, said, strict=True)]
+    lines = ["| what comes | gets |", "|---|---|", *(line_of(row["input"], row["error"], row["gets"]) for row in rows)]
     before, after = text.partition(start)[0], text.partition(end)[2]
     page.write_text(f"{before}{start}\n" + "\n".join(lines) + f"\n{end}{after}", "utf-8")
+
+
+def line_of(name: str, error: str, gets: str) -> str:
+    """A case as a line of the table."""
+    said = gets.split(" Unpack the whole")[0].split(" Delete it, or")[0].replace("|", "\\|").replace("<", "&lt;")
+    return f"| {name} | `{error}`: {said} |"
 
 
 if __name__ == "__main__":

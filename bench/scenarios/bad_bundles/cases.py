@@ -350,7 +350,7 @@ _NESTED = b"[" * 200_000 + b"]" * 200_000
 
 CASES: dict[str, Case] = {
     "`manifest.json` is missing": changed(manifest=None),
-    "`manifest.json` is cut off": damaged("manifest.json", lambda data: data[: len(data) // 2]),
+    "`manifest.json` is cut off": damaged("manifest.json", lambda data: data[: data.rindex(b'"')]),
     "`manifest.json` of another format": changed(manifest={"format": 99}),
     "`manifest.json` whose checksums are a list": changed(manifest={"format": 1, "task": "text", "sha256": [1]}),
     "`manifest.json` nested 200,000 deep": changed(manifest=_NESTED),
@@ -414,7 +414,7 @@ CASES: dict[str, Case] = {
     "`student.json` names the family `os.system`": described(family="os.system"),
     "`student.json` without class names": described(class_names=None),
     "`student.json` with a class too many": described(class_names=["a", "b", "c"]),
-    "an encoder's `tokenizer.json` is cut off": tokenizer(lambda data: data[: len(data) // 2]),
+    "an encoder's `tokenizer.json` is cut off": tokenizer(lambda data: data[: data.rindex(b'"')]),
     "an encoder's `tokenizer.json` is nested 200,000 deep": tokenizer(lambda _: _NESTED),
     "an encoder's `tokenizer.json` is an empty object": tokenizer(lambda _: b"{}"),
 }
