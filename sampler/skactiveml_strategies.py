@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ _WITHOUT_MODEL = ("RandomSampling", "CoreSet", "TypiClust", "ProbCover", "MaxHer
 _ENSEMBLES = ("QueryByCommittee", "GreedyBALD", "BatchBALD")
 # Cubic in the pool, or a model for each candidate and class.
 _FEWER_ROWS = {"Quire": 300, "MonteCarloEER": 24, "BatchBALD": 500}
+# Whether a call of theirs fits the model that it is handed. MonteCarloEER fits one for each candidate anyway.
+_FITS = ("fit_clf", "fit_ensemble", "fit_estimator")
 _WHY = reasons.chosen_by("scikit-activeml")
 
 
@@ -78,8 +81,13 @@ def _query(pool: Any, name: str, n_classes: int, seed: int) -> Callable[[Any, An
     else:
         strategy = getattr(pool, name)(**common)
     more = _models(name, n_classes, state)
+    fits = [option for option in signature(strategy.query).parameters if option in _FITS and name != "MonteCarloEER"]
 
     def query(X: Any, y: Any, candidates: Any, n: int) -> Any:
+        if fits and fits[0] not in more:  # the labels are the same for each batch of a ranking, and so is the model
+            [model] = more.values()
+            model.fit(X, y)
+            more[fits[0]] = False
         return strategy.query(X, y, candidates=candidates, batch_size=n, **more)
 
     return query

@@ -88,17 +88,31 @@ class PostgreSQL(PrivateServer):
 def create_database(server_url: str, name: str | None = None, template: str | None = None) -> str:
     """Make a database on the server of ``server_url`` and give its URL; see :meth:`PostgreSQL.create_database`."""
     made = _FORBIDDEN.sub("_", (name or "winnow").lower())[:40] + "_" + secrets.token_hex(4)
-    source = sql.Identifier(database_of(template) if template is not None else "template0")
     with psycopg.connect(address_of(server_url), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(made), source))
+        _create(connection, made, database_of(template) if template is not None else "template0")
     return _rendered(make_url(server_url).set(database=made))
 
 
 def drop_database(server_url: str, url: str) -> None:
     """Drop the database at ``url``, whoever is connected to it."""
     with psycopg.connect(address_of(server_url), autocommit=True) as connection:
-        name = sql.Identifier(database_of(url))
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        _drop(connection, database_of(url))
+
+
+def replace_database(server_url: str, url: str, template: str) -> None:
+    """Put a copy of the database at ``template`` in the place of the one at ``url``, whoever is connected to that."""
+    with psycopg.connect(address_of(server_url), autocommit=True) as connection:
+        _drop(connection, database_of(url))
+        _create(connection, database_of(url), database_of(template))
+
+
+def _create(connection: psycopg.Connection, name: str, template: str) -> None:
+    names = sql.Identifier(name), sql.Identifier(template)
+    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+
+
+def _drop(connection: psycopg.Connection, name: str) -> None:
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def database_of(url: str) -> str:

@@ -42,9 +42,13 @@ class Service:
     process: subprocess.Popen[bytes]
 
     def sign_in(self, email: str = OWNER[0], password: str = OWNER[1]) -> httpx.Client:
+        return self.as_token(self.token_of(email, password))
+
+    def token_of(self, email: str, password: str) -> str:
         answer = httpx.post(f"{self.url}/v1/auth/token", json={"email": email, "password": password})
         assert answer.status_code == 200, answer.text
-        return self.as_token(answer.json()["access_token"])
+        token: str = answer.json()["access_token"]
+        return token
 
     def as_token(self, token: str) -> httpx.Client:
         return httpx.Client(base_url=f"{self.url}/v1", headers={"Authorization": f"Bearer {token}"}, timeout=60)
@@ -140,9 +144,15 @@ def wait_job(client: httpx.Client, job: dict[str, Any], seconds: float = 120) ->
     pytest.fail(f"job still {job['state']} after {seconds} s: {job}")
 
 
+@pytest.fixture(scope="package")
+def owner_token(service: Service) -> str:
+    """One sign-in for all tests: each costs the hashing of a password, which is slow by design."""
+    return service.token_of(*OWNER)
+
+
 @pytest.fixture
-def owner(service: Service) -> Iterator[httpx.Client]:
-    with service.sign_in() as client:
+def owner(service: Service, owner_token: str) -> Iterator[httpx.Client]:
+    with service.as_token(owner_token) as client:
         yield client
 
 

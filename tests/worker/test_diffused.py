@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from models.teachers import column_scaling
 from sampler.diffusion import DiffusedPool, diffuse
+from tests.worker.conftest import Begun
 from tests.worker.service import Service, text_of, truth
 from winnow import rounds
 from winnow.db.tables import Item
@@ -22,8 +23,12 @@ Loaded = tuple[FeatureMatrix, dict[str, NDArray[np.floating]]]
 
 
 @pytest.fixture
-def project(service: Service) -> int:
+def project(begun: Begun) -> int:
     """150 encoded texts."""
+    return begun(encoded)
+
+
+def encoded(service: Service) -> int:
     made = service.make_project(150)
     service.work()
     return made

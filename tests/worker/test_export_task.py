@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import update
 
 from models.export.bundle import export_bundle
+from tests.worker.conftest import Begun
 from tests.worker.service import Service
 from winnow import exports, jobs, rounds
 from winnow.db.base import utcnow
@@ -22,7 +23,11 @@ from worker.tasks import export
 
 
 @pytest.fixture
-def trained(service: Service) -> int:
+def trained(begun: Begun) -> int:
+    return begun(train)
+
+
+def train(service: Service) -> int:
     project = service.make_project(120)
     service.work()
     service.label(project, 20)

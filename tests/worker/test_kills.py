@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 import psutil
 import pytest
@@ -40,21 +40,34 @@ os.execv = execute
 SECONDS = 90
 
 
+def become(environment: dict[str, str], code: str) -> None:
+    """Run ``code`` as ``python -c`` would, in a process that has loaded what a round loads: that takes it seconds."""
+    os.environ.update(environment)
+    sys.orig_argv = [sys.executable, "-c", code]  # what a worker starts afresh with
+    exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+
+
+@pytest.fixture(scope="module")
+def loaded() -> ForkServerContext:
+    """Makes processes from one that has loaded what jobs load."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.worker.loaded"])
+    return context
+
+
 class Worker:
     """A worker process that can be started again and again."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, loaded: ForkServerContext) -> None:
         self._service = service
-        self.process: subprocess.Popen[bytes] | None = None
+        self._loaded = loaded
+        self.process: ForkServerProcess | None = None
 
     def start(self, code: str = CODE) -> None:
         settings = self._service.settings
-        environment = {
-            **os.environ,
-            "WINNOW_DATA": str(settings.data),
-            "WINNOW_DATABASE_URL": settings.resolved_database_url,
-        }
-        self.process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+        environment = {"WINNOW_DATA": str(settings.data), "WINNOW_DATABASE_URL": settings.resolved_database_url}
+        self.process = self._loaded.Process(target=become, args=(environment, code))
+        self.process.start()
 
     def children(self) -> list[psutil.Process]:
         assert self.process is not None
@@ -65,24 +78,30 @@ class Worker:
         assert self.process is not None
         children = self.children()
         self.process.kill()
-        self.process.wait()
+        self.process.join()
         _, alive = psutil.wait_procs(children, 10)
         assert alive == [], "a child outlived its worker"
 
-    def stop(self) -> int:
+    def stop(self) -> int | None:
         assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        self.process.terminate()
+        return self.ended(20)
+
+    def ended(self, seconds: float) -> int | None:
+        """The exit code, at the latest after so many seconds; none while it runs."""
+        assert self.process is not None
+        self.process.join(seconds)
+        return self.process.exitcode
 
 
 @pytest.fixture
-def worker(service: Service) -> Iterator[Worker]:
-    made = Worker(service)
+def worker(service: Service, loaded: ForkServerContext) -> Iterator[Worker]:
+    made = Worker(service, loaded)
     service.database.send_hint = make_sender(service.settings.resolved_broker_url)
     yield made
-    if made.process is not None and made.process.poll() is None:
+    if made.process is not None:
         made.process.kill()
-        made.process.wait()
+        made.process.join()
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -90,7 +109,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"not within {SECONDS} s: {what}")
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 def job_of(service: Service, job_id: int) -> Job:
@@ -231,5 +250,5 @@ def test_sigterm_in_the_moment_of_a_fresh_start_is_not_lost(service: Service, wo
     assert worker.process is not None
     for child in worker.children():
         child.kill()
-    assert worker.process.wait(SECONDS) == 0
+    assert worker.ended(SECONDS) == 0
     assert count(service, WorkerSeen) == 0

@@ -16,6 +16,7 @@ from cli.errors import CommandError
 from cli.main import app
 from cli.reproduction import reproduce
 from models.students import hashed
+from tests.worker.conftest import Begun
 from tests.worker.service import Service
 from winnow import exports, jobs, rounds
 from winnow.db.tables import Item, Project, Student
@@ -46,7 +47,11 @@ class Trained:
 
 
 @pytest.fixture
-def trained(service: Service, tmp_path: Path) -> Trained:
+def trained(service: Service, begun: Begun, tmp_path: Path) -> Trained:
+    return Trained(service, begun(train_twice), tmp_path)
+
+
+def train_twice(service: Service) -> int:
     project = service.make_project(150)
     service.work()
     for n in (40, 5):
@@ -54,7 +59,7 @@ def trained(service: Service, tmp_path: Path) -> Trained:
         with service.database.write() as session:
             rounds.request_round(session, session.get_one(Project, project), forced=True)
         service.work()
-    return Trained(service, project, tmp_path)
+    return project
 
 
 def rewritten(path: Path, **changes: Any) -> Path:
