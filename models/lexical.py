@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
+from itertools import chain
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +21,9 @@ from models.cross_fit import cross_fit_softmax, spread_softmax
 from models.errors import BadInput, NotFitted
 from models.evaluate import log_loss
 from models.members import FloatArray, IntArray
-from models.ngrams import SIGNS
 from models.regularisation import DEFAULT_C, N_FOLDS, deal_folds
 from models.softmax import fit_softmax, single_blas_thread
+from predictor.hashing import hash_texts
 
 BUCKETS = 1 << 17
 """Of each of the two kinds of n-grams; a project's labelled texts fill some ten thousand."""
@@ -69,10 +71,7 @@ class NgramMemo:
         keys, made = list(fresh), {}
         for start in range(0, len(keys), _CHUNK):
             some = keys[start : start + _CHUNK]
-            texts = [fresh[key] for key in some]
-            read = [vectoriser.transform(texts) for vectoriser in _vectorisers()]
-            for row, key in enumerate(some):
-                made[key] = np.concatenate([_packed(part, row, place * BUCKETS) for place, part in enumerate(read)])
+            made.update(zip(some, _packed([fresh[key] for key in some]), strict=True))
         return made
 
     def _keep(self, made: dict[bytes, NDArray[np.uint32]]) -> None:
@@ -84,24 +83,29 @@ class NgramMemo:
             self._bytes -= self._kept.pop(oldest).nbytes + 200
 
 
-def _packed(part: Any, row: int, offset: int) -> NDArray[np.uint32]:
-    """A row's buckets with their counts in the low bits."""
-    begin, end = part.indptr[row], part.indptr[row + 1]
-    counts = np.minimum(part.data[begin:end], (1 << _COUNT_BITS) - 1).astype(np.uint32)
-    buckets = part.indices[begin:end].astype(np.uint32) + np.uint32(offset)
-    return np.asarray((buckets << _COUNT_BITS) | counts, dtype=np.uint32)
+def _packed(texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+    """The buckets of each text, ascending, with their counts in the low bits."""
+    ids, n_words = hash_texts(texts, BUCKETS)
+    found = [list(chain.from_iterable(map(_pieces, text.lower().split()))) for text in texts]
+    n_pieces = np.fromiter(map(len, found), np.int64, len(found))
+    pieces = np.fromiter(chain.from_iterable(found), np.int64, int(n_pieces.sum()))
+    rows = np.arange(len(texts)) * 2 * BUCKETS
+    every = np.concatenate([np.repeat(rows, n_words) + ids, np.repeat(rows, n_pieces) + pieces + BUCKETS])
+    every.sort()
+    first = np.flatnonzero(np.diff(every, prepend=-1))
+    counts = np.minimum(np.diff(first, append=len(every)), (1 << _COUNT_BITS) - 1)
+    row, bucket = np.divmod(every[first], 2 * BUCKETS)
+    packed = ((bucket << _COUNT_BITS) | counts).astype(np.uint32)
+    ends = np.searchsorted(row, np.arange(1, len(texts)))
+    return np.split(packed, ends) if texts else []
 
 
-@cache
-def _vectorisers() -> tuple[Any, Any]:
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    shared = {"n_features": BUCKETS, "alternate_sign": False, "norm": None, "dtype": np.float32}
-    words = rf"[{SIGNS}]|[^\W{SIGNS}]+"
-    return (
-        HashingVectorizer(analyzer="word", token_pattern=words, ngram_range=(1, 2), **shared),
-        HashingVectorizer(analyzer="char_wb", ngram_range=(CHARACTERS, CHARACTERS), **shared),
-    )
+@lru_cache(maxsize=1 << 16)
+def _pieces(token: str) -> tuple[int, ...]:
+    """The buckets of a token's pieces, a space on either side: texts are made of few tokens, so each is cut up once."""
+    marked = f" {token} ".encode("utf-32-le", "surrogatepass")
+    last = max(1, len(marked) // 4 - CHARACTERS + 1)
+    return tuple(crc32(marked[4 * at : 4 * (at + CHARACTERS)]) % BUCKETS for at in range(last))
 
 
 _MEMO = NgramMemo()
