@@ -85,11 +85,11 @@ def worker(service: Service) -> Iterator[Worker]:
         made.process.wait()
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {SECONDS} s: {what}")
+            pytest.fail(f"not within {seconds} s: {what}")
         time.sleep(0.005)
 
 

@@ -60,7 +60,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
     data = replace(data, panel=make_panel(runtime, context, snapshot.project, rows))
     recipe = make_recipe(snapshot, encoder.name, runtime.settings)
     recipe = replace(recipe, forced=bool(context.payload.get("forced")))
-    checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest)
+    checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest, snapshot.mark)
     previous = load_previous(runtime, snapshot)
     result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
     context.flops = result.flops
