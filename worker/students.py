@@ -110,6 +110,8 @@ class Trained:
     carry: dict[str, Any]
     probabilities: Callable[[IntArray], FloatArray]
     report: dict[str, Any]
+    comparison: Comparison | None = None
+    """With the current student; None where there is none, or it is the same."""
 
 
 def _stays(report: Mapping[str, Any]) -> Decision:
@@ -372,6 +374,7 @@ class StudentStep:
             report=build_report(
                 data.class_names, data.holdout_y, on_holdout, measured_on="test" if data.holdout_is_test else "holdout"
             ),
+            comparison=comparison,
         )
 
     def _carry(self, distillate: Distillate, agreement: float | None, promoted: bool) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def test_limits_are_laid_over_the_budget_and_none_takes_them_out() -> None:
         "student": "auto",
         "budget": {"labels": 100, "llm_cost": 2.5},
         "device": None,
+        "cold_retrain": True,
     }
     assert Wanted("auto", "auto", limits={"llm_cost": 0.0, "llm_calls": 7}).changes(there)["budget"] == {
         "labels": 100,
@@ -128,10 +129,14 @@ def test_teacher_and_student_are_chosen_among_what_the_service_offers(
     assert "sklearn\\:forest" in told
     teacher.select("sklearn:forest")
     student.select("hashed")
+    afresh = field(page, "checkbox", "Try students that are trained afresh, in the background")
+    assert afresh.value
+    afresh.uncheck()
     page = save(page)
     assert [word.value for word in page.success] == ["Saved."]
     settings = owner.project(made.id).settings
     assert (settings["teacher"], settings["student"], settings["device"]) == ("sklearn:forest", "hashed", None)
+    assert settings["cold_retrain"] is False
 
 
 def test_a_device_is_described_by_its_profile_kept_and_taken_back(

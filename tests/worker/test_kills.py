@@ -119,7 +119,7 @@ def ask_for_a_round(service: Service, project: int) -> int:
 
 def test_a_round_that_is_killed_again_and_again(service: Service, worker: Worker) -> None:
     rng = random.Random(20)
-    project = service.make_project(400, batch_size=1000)
+    project = service.make_project(400, batch_size=1000, cold_retrain=False)
     worker.start()
     wait_until(lambda: idle(service), "the items are encoded")
     service.label(project, 30)

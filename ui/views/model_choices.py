@@ -59,6 +59,7 @@ class Wanted:
     here: bool = True
     profile: str = ""
     limits: Mapping[str, float] = field(default_factory=dict)
+    cold_retrain: bool = True
 
     def changes(self, project: Project) -> dict[str, Any]:
         """As settings: with the project's budget and these limits in it, and the device where it is another one.
@@ -72,6 +73,7 @@ class Wanted:
         changed: dict[str, Any] = {
             "teacher": self.teacher,
             "student": self.student,
+            "cold_retrain": self.cold_retrain,
             "budget": {**others, **{name: most for name, most in self.limits.items() if most}},
         }
         if self.profile.strip():
@@ -106,9 +108,15 @@ def model_fields(project: Project, offered: Offered) -> Wanted:
         )
         st.markdown(words_list("Teachers", offered.teachers, of_teacher))
         st.markdown(words_list("Students", offered.students, of_student))
+    afresh = st.checkbox(
+        "Try students that are trained afresh, in the background",
+        bool(project.settings.get("cold_retrain", True)),
+        help="When a student that went on from the last one may have parted from its teacher. It takes the place of "
+        "the current one only where it is better.",
+    )
     limits = limit_fields(project, offered.endpoints)
     here, profile, device_limits = _device_fields(project)
-    return Wanted(teacher, student, here, profile, {**limits, **device_limits})
+    return Wanted(teacher, student, here, profile, {**limits, **device_limits}, afresh)
 
 
 def _select(name: str, present: str, entries: Sequence[Entry], words: Callable[[Entry], Words]) -> str:

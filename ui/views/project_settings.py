@@ -22,6 +22,7 @@ _FIELDS = {
     "overlap": "People per item",
     "lease_seconds": "Seconds that an item is held",
     "collect": "Collecting inputs",
+    "cold_retrain": "Training afresh in the background",
     "teacher": "The teacher",
     "student": "The student",
     "device": "The device",
