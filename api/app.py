@@ -30,7 +30,9 @@ from api.routes import (
     rounds,
     stats,
     strategies,
+    student_families,
     students,
+    teachers,
     tokens,
     users,
 )
@@ -49,6 +51,8 @@ ROUTERS = (
     tokens,
     projects,
     strategies,
+    teachers,
+    student_families,
     llm_endpoints,
     members,
     items,

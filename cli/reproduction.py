@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from cli.errors import CommandError
 from models.artifacts import read_arrays
+from models.errors import ModelError
 from models.replay import Lesson, digest_items, replay, training_surroundings, weights_sha256
-from models.students import TRANSFORMERS
 from models.students.student import Student
+from models.trunks import Trunk, load_trunk
 from predictor import BundleError, load
 from predictor.files import BundleFiles
-from worker.lessons import CUT_FROM_ENCODER, FORMAT
+from winnow.settings import Settings
+from worker.lessons import FORMAT
+from worker.project_encoder import hub_models
 
 #: Items on which the bundle's own model is compared with the student that was trained again.
 COMPARED_ITEMS = 1_000
@@ -60,14 +63,12 @@ def read_training(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest of a bundle, and what it tells of the training.
 
     Raises:
-        CommandError: it is no bundle, was made before that was kept, or its student is cut from an encoder.
+        CommandError: it is no bundle, or was made before that was kept.
     """
     try:
         manifest = BundleFiles(bundle).json("manifest.json")
     except BundleError as error:
         raise CommandError(str(error)) from error
-    if isinstance(manifest, dict) and manifest.get("family") in TRANSFORMERS:
-        raise CommandError(f"{bundle}: {CUT_FROM_ENCODER.format(family=manifest['family'])}")
     training = manifest.get("training") if isinstance(manifest, dict) else None
     if not isinstance(training, dict) or not isinstance(training.get("weights_sha256"), str):
         raise CommandError(
@@ -80,7 +81,8 @@ def reproduce(bundle: Path, data: Path) -> Outcome:
     """Train the student of a bundle again from its training data.
 
     Raises:
-        CommandError: a file is damaged, or the data is of another student.
+        CommandError: a file is damaged, the data is of another student, or the encoder that the student is cut from is
+            not on this machine.
     """
     training = read_training(bundle)[1]
     links, items = _read_data(data)
@@ -90,9 +92,8 @@ def reproduce(bundle: Path, data: Path) -> Outcome:
     differences = _changes(training, facts)
     student: Student | None = None
     for version, facts, lesson in links:
-        student = replay(
-            lesson, items.of(lesson.numbers), items.of(lesson.labeled), None if student is None else student.arrays()
-        )
+        start, trunk = None if student is None else student.arrays(), _trunk(lesson, facts)
+        student = replay(lesson, items.of(lesson.numbers), items.of(lesson.labeled), start, trunk)
         found = weights_sha256(student.arrays())
         if found != facts.get("weights_sha256"):
             differences.append(f"v{version} became {found[:12]}…, not {str(facts.get('weights_sha256'))[:12]}…")
@@ -105,11 +106,34 @@ def reproduce(bundle: Path, data: Path) -> Outcome:
     return Outcome(found == expected, expected, found, trained, agreement, differences)
 
 
+def _trunk(lesson: Lesson, facts: Mapping[str, Any]) -> Trunk | None:
+    """What the student is cut from, from this machine's copy of the encoder; None for one that is cut from nothing."""
+    if lesson.trunk_sha256 is None:
+        return None
+    name = str((facts.get("encoder") or {}).get("name"))
+    try:
+        trunk = load_trunk(name, hub_models(Settings()))
+    except ModelError as error:
+        raise CommandError(f"the student is cut from the encoder {name}, which is needed again: {error}") from error
+    if trunk.sha256() != lesson.trunk_sha256:
+        raise CommandError(
+            f"the student is cut from the encoder {name}, and here that is another one: its first layers are sha256 "
+            f"{trunk.sha256()}, not {lesson.trunk_sha256}"
+        )
+    return trunk
+
+
 def _changes(told: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """Digests and settings that the bundle tells otherwise than the data does."""
-    names = ("family", "class_names", "seed", "place", "start_sha256", "options", "transfer", "labels", "encoder")
-    return [f"{name}: {told.get(name)} in the bundle, {found.get(name)} in the data" for name in names
-            if told.get(name) != found.get(name)]  # fmt: skip
+    names = (
+        *("family", "class_names", "seed", "place", "start_sha256", "trunk_sha256", "options"),
+        *("transfer", "labels", "encoder"),
+    )
+    return [
+        f"{name}: {told.get(name)} in the bundle, {found.get(name)} in the data"
+        for name in names
+        if told.get(name) != found.get(name)
+    ]
 
 
 def _surroundings(then: Any) -> list[str]:

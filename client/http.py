@@ -90,6 +90,14 @@ class Client:
         """The names of the query strategies that a project may have; of other libraries those that are installed."""
         return [str(row["name"]) for row in self._get("/v1/strategies")["data"]]
 
+    def teachers(self) -> list[Json]:
+        """The teachers that projects may name: ``{name, tasks, registered, model}`` each."""
+        return list(self._get("/v1/teachers")["data"])
+
+    def student_families(self) -> list[Json]:
+        """The families of students that projects may name: ``{name, tasks}`` each."""
+        return list(self._get("/v1/student-families")["data"])
+
     def llm_endpoints(self) -> list[Json]:
         """The language models that a project of texts may name as its teacher, and where each sends them."""
         return list(self._get("/v1/llm-endpoints")["data"])

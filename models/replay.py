@@ -22,6 +22,7 @@ from models.artifacts import pack_weights
 from models.errors import CorruptModel
 from models.students.protocol import Arrays, FloatArray, IntArray, RawItem
 from models.students.student import Student
+from models.trunks import Trunk
 
 _ARRAYS = ("numbers", "soft", "labeled", "y", "apart")
 _FEATURES = "features"
@@ -45,6 +46,7 @@ class Lesson:
         items_sha256: `digest_items` of the transfer set, then of the labelled items.
         options: Further keyword arguments of `models.distill.distil`; JSON.
         features: The teacher's features of the transfer set, (n, d), where its family asks for them.
+        trunk_sha256: Of the encoder's lower layers that it is cut from (`Trunk.sha256`); None for other families.
     """
 
     numbers: IntArray
@@ -60,6 +62,7 @@ class Lesson:
     items_sha256: tuple[str, str]
     options: dict[str, Any] = field(default_factory=dict)
     features: NDArray[Any] | None = None
+    trunk_sha256: str | None = None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays, as safetensors holds them."""
@@ -74,6 +77,7 @@ class Lesson:
             "seed": self.seed,
             "place": self.place,
             "start_sha256": self.start_sha256,
+            "trunk_sha256": self.trunk_sha256,
             "options": self.options,
             "transfer": {
                 "items": len(self.numbers),
@@ -107,6 +111,7 @@ class Lesson:
                 items_sha256=(facts["transfer"]["items_sha256"], facts["labels"]["items_sha256"]),
                 options=dict(facts["options"]),
                 features=arrays.get(_FEATURES),
+                trunk_sha256=facts.get("trunk_sha256"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptModel("The lesson", f"it does not tell how it was trained: {error!r}") from error
@@ -115,7 +120,13 @@ class Lesson:
         return made
 
 
-def replay(lesson: Lesson, items: Sequence[RawItem], labeled_items: Sequence[RawItem], start: Arrays | None) -> Student:
+def replay(
+    lesson: Lesson,
+    items: Sequence[RawItem],
+    labeled_items: Sequence[RawItem],
+    start: Arrays | None,
+    trunk: Trunk | None = None,
+) -> Student:
     """Train the student of a lesson again.
 
     Args:
@@ -123,9 +134,10 @@ def replay(lesson: Lesson, items: Sequence[RawItem], labeled_items: Sequence[Raw
         items: The raw items of its transfer set, in its order.
         labeled_items: Its labelled items, in its order.
         start: The weights that it set out from; None for a cold start.
+        trunk: What it was cut from; only looked at where the lesson names one.
 
     Raises:
-        CorruptModel: ``start`` is missing, or is not what the lesson set out from.
+        CorruptModel: ``start`` or ``trunk`` is missing, or is not what the lesson set out from.
         BadInput: an item cannot be read.
     """
     from models.distill import distil
@@ -133,6 +145,10 @@ def replay(lesson: Lesson, items: Sequence[RawItem], labeled_items: Sequence[Raw
     found = None if start is None else weights_sha256(start)
     if found != lesson.start_sha256:
         raise CorruptModel("The start of the lesson", f"its weights are {found}, not {lesson.start_sha256}")
+    cut_from = trunk if lesson.trunk_sha256 else None
+    found = None if cut_from is None else cut_from.sha256()
+    if found != lesson.trunk_sha256:
+        raise CorruptModel("The encoder of the lesson", f"its layers are {found}, not {lesson.trunk_sha256}")
     rng = np.random.default_rng(lesson.seed).spawn(3)[lesson.place]
     learned, apart = np.flatnonzero(~lesson.apart).tolist(), np.flatnonzero(lesson.apart).tolist()
     made = distil(
@@ -145,6 +161,7 @@ def replay(lesson: Lesson, items: Sequence[RawItem], labeled_items: Sequence[Raw
         rng=rng,
         previous=start,
         features=lesson.features,
+        trunk=cut_from,
         calibration=([labeled_items[place] for place in apart], lesson.y[apart]),
         **lesson.options,
     )
@@ -177,7 +194,7 @@ def _digest(array: NDArray[Any]) -> str:
     return hashlib.sha256(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-_CODE = ("augmentation", "bag_regression", "curriculum", "distill", "losses")
+_CODE = ("augmentation", "bag_regression", "curriculum", "distill", "losses", "matching", "trunks")
 
 
 @cache

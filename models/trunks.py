@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,14 @@ class Trunk:
     def layers(self) -> int:
         """How many layers there are to cut from."""
         return sum(name.endswith("intermediate.dense.bias") for name in self.arrays)
+
+    def sha256(self) -> str:
+        """Of all that a student is cut from, wherever it was read."""
+        total = hashlib.sha256(repr((self.tokenizer, self.heads, self.epsilon)).encode())
+        for name in sorted(self.arrays):
+            array = np.ascontiguousarray(self.arrays[name], "<f4")
+            total.update(f"{name} {array.shape}".encode() + array.tobytes())
+        return total.hexdigest()
 
 
 def layer_names(layer: int) -> list[str]:

@@ -26,6 +26,7 @@ TASK_NAMES = {
     "label-rest": "label-rest.run",
     "label-undo": "label-undo.run",
     "drift": "drift.run",
+    "cold-retrain": "cold-retrain.run",
 }
 #: An unused connection is closed after this long: nobody would notice that it broke.
 IDLE_SECONDS = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -122,7 +123,8 @@ class TrainingLabels:
 
     ``classes`` are indices into the project's classes: the majority where several people labelled, the earliest among
     equals. ``split`` is pool, holdout or test; ``mechanism`` and ``source`` are those of the earliest label of that
-    class; ``label_ids`` the newest label of the item. ``cutoff`` is the newest label of the project, 0 for none.
+    class; ``label_ids`` the newest label of the item. ``cutoff`` is the newest label of the project that was looked at,
+    0 for none.
     """
 
     numbers: NDArray[np.int64]
@@ -133,14 +135,23 @@ class TrainingLabels:
     label_ids: NDArray[np.int64]
     cutoff: int
 
+    def digest(self) -> str:
+        """SHA-256 in hex: the same for as long as these labels stand as they do."""
+        total = hashlib.sha256(repr((self.splits, self.mechanisms, self.sources)).encode())
+        for array in (self.numbers, self.classes, self.label_ids):
+            total.update(array.tobytes())
+        return total.hexdigest()
 
-def standing_for_training(session: Session, project_id: int) -> TrainingLabels:
-    """Every standing label of a project but a model's, settled to one for each item."""
+
+def standing_for_training(session: Session, project_id: int, upto: int | None = None) -> TrainingLabels:
+    """Every standing label of a project but a model's, settled to one for each item; none newer than label ``upto``."""
     import numpy as np
 
     project = session.get_one(Project, project_id)
     index = {str(label["name"]): position for position, label in enumerate(project.labels)}
-    cutoff = session.scalar(select(func.max(Label.id)).where(Label.project_id == project_id)) or 0
+    cutoff = upto
+    if cutoff is None:
+        cutoff = session.scalar(select(func.max(Label.id)).where(Label.project_id == project_id)) or 0
     query = (
         select(Item.number, Label.value, Item.split, Label.mechanism, Label.source, Label.id)
         .join(Item, Item.id == Label.item_id)

@@ -90,6 +90,7 @@ def default_settings() -> dict[str, Any]:
         "budget": {},
         "device": None,
         "collect": False,
+        "cold_retrain": True,
     }
 
 
@@ -146,6 +147,7 @@ def _rules(task: str) -> dict[str, Callable[[Any], Any]]:
         "budget": _budget,
         "device": _device,
         "collect": _switch,
+        "cold_retrain": _switch,
     }
 
 

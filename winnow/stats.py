@@ -32,7 +32,7 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "annotators": annotators,
         "learning_curve": [_point(row) for row in rounds if row.state == "trained"],
         "freshness": _freshness(session, project),
-        "accuracy": _accuracy(session, project, rounds),
+        "accuracy": _accuracy(session, project),
         "holdout_labels": project.n_holdout_labels,
         "holdout_items": project.n_holdout_labels + project.n_open_holdout,
         "agreement": None,
@@ -107,15 +107,14 @@ def measured(interval: Any) -> dict[str, Any] | None:
     return {name: interval.get(name) for name in ("value", "low", "high", "labels")}
 
 
-def _accuracy(session: Session, project: Project, rounds: list[Any]) -> dict[str, Any] | None:
-    """What the round of the current student measured of it."""
-    current = session.scalar(
-        select(Student.round)
+def _accuracy(session: Session, project: Project) -> dict[str, Any] | None:
+    """What was measured of the current student."""
+    metrics = session.scalar(
+        select(Student.metrics)
         .where(Student.project_id == project.id, Student.promoted_at.is_not(None))
         .order_by(Student.promoted_at.desc(), Student.version.desc())
         .limit(1)
     )
-    metrics = next((row.metrics for row in rounds if row.n == current), None)
     return measured((metrics or {}).get("accuracy"))
 
 

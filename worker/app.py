@@ -23,6 +23,7 @@ _BODIES = {
     "label-rest": "worker.tasks.label_rest",
     "label-undo": "worker.tasks.label_undo",
     "drift": "worker.tasks.drift",
+    "cold-retrain": "worker.tasks.cold_retrain",
 }
 
 

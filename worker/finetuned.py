@@ -28,7 +28,7 @@ LEAST_LABELS = 60
 """Before that many labels are there an encoder learns them by heart, and the head knows better."""
 TRANSFER_SIZES = (6_000, 2_000)
 """Soft labels that a cold and a warm student learn from: fewer than of a head, since each takes time."""
-_STEP, _PROGRESS = "finetuned", "finetuning"
+_STEP, _PROGRESS = STEPS = ("finetuned", "finetuning")
 _BEGIN, _END = 0.05, 0.2
 
 

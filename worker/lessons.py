@@ -14,7 +14,6 @@ import numpy as np
 from models.artifacts import DESCRIPTION, pack_weights, read_arrays
 from models.export.archive import write_archive
 from models.replay import Lesson, digest_items, item_bytes, training_surroundings
-from models.students import TRANSFORMERS
 from models.students.protocol import RawItem
 from winnow import pool, registry
 from winnow.db.tables import Student
@@ -25,7 +24,6 @@ from worker.round_inputs import Rows
 
 _ARRAYS = "lesson.safetensors"
 FORMAT = "winnow-training-data-1"
-CUT_FROM_ENCODER = "{family} students are cut from an encoder, whose weights are in no lesson; use another student"
 #: A chain of warm starts is not longer than this: students start cold every few rounds.
 LONGEST_CHAIN = 50
 
@@ -56,8 +54,7 @@ def chain_of(runtime: Runtime, project_id: int, student: Student) -> list[Link]:
     """The lessons that lead to a student, from the cold start on.
 
     Raises:
-        Conflict: the student, or one that it set out from, was trained before lessons were kept; or it is cut from an
-            encoder.
+        Conflict: the student, or one that it set out from, was trained before lessons were kept.
     """
     with runtime.database.read() as session:
         before = [*registry.list_students(session, project_id, before=student.version, limit=1_000)]
@@ -65,12 +62,8 @@ def chain_of(runtime: Runtime, project_id: int, student: Student) -> list[Link]:
     found: Student | None = student
     while found is not None and len(links) < LONGEST_CHAIN:
         facts = found.recipe.get("training")
-        path = f"{registry.lesson_path(found)}/{_ARRAYS}"
-        if found.family in TRANSFORMERS:
-            raise Conflict(
-                f"Student {student.version} cannot be trained again: {CUT_FROM_ENCODER.format(family=found.family)}."
-            )
-        if not facts or not runtime.storage.exists(path):
+        path = _lesson_file(runtime, found, before) if facts else None
+        if not facts or path is None:
             raise Conflict(
                 f"Student {student.version} cannot be trained again: what student {found.version} was taught is not "
                 "kept. Students of later rounds can be."
@@ -86,6 +79,14 @@ def chain_of(runtime: Runtime, project_id: int, student: Student) -> list[Link]:
         f"Student {student.version} cannot be trained again: the student that it set out from is not known any more. "
         "Students that started afresh can be."
     )
+
+
+def _lesson_file(runtime: Runtime, student: Student, before: Sequence[Student]) -> str | None:
+    """Where its lesson lies: beside it, or, where a round kept the student as it was, beside the one that it was."""
+    weights = student.recipe["training"]["weights_sha256"]
+    same = [one for one in before if (one.recipe.get("training") or {}).get("weights_sha256") == weights]
+    paths = [f"{registry.lesson_path(one)}/{_ARRAYS}" for one in (student, *same) if one.version <= student.version]
+    return next((path for path in paths if runtime.storage.exists(path)), None)
 
 
 def write_training_data(runtime: Runtime, project_id: int, student: Student, out: Path) -> int:

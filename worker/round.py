@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from worker.round_data import (
     RoundData,
     RoundResult,
 )
-from worker.settling import settle_labels
+from worker.settling import settle_labels, settled
 from worker.students import StudentStep, Trained
 from worker.teaching import Taught, TeachingStep, zero_shot
 
@@ -170,19 +170,9 @@ class _Round:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        data = self._data
-        keep = ~np.isin(data.labeled_rows, data.holdout_rows)
-        self._labeled, self._y, self._explored = settle_labels(
-            np.asarray(data.labeled_rows, np.int64)[keep],
-            np.asarray(data.y, np.int64)[keep],
-            np.asarray(data.exploration, bool)[keep],
-            data.n_classes,
-        )
-        taken = np.zeros(len(data.features), dtype=bool)
-        for rows in (self._labeled, data.holdout_rows, data.pending_rows):
-            taken[rows] = True
-        candidates = np.unique(np.asarray(data.candidate_rows, np.int64))
-        self._candidates = candidates[~taken[candidates]]
+        self._settled = data = settled(self._data)
+        self._labeled, self._y, self._explored = data.labeled_rows, data.y, data.exploration
+        self._candidates = data.candidate_rows
 
     def _without_model(self, seen: IntArray) -> RoundResult:
         if len(seen) == 0:
@@ -396,17 +386,6 @@ class _Round:
         )
 
     # --- parts -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _settled(self) -> RoundData:
-        """The round's data with one label a row and the candidates that are left."""
-        return replace(
-            self._data,
-            candidate_rows=self._candidates,
-            labeled_rows=self._labeled,
-            y=self._y,
-            exploration=self._explored,
-        )
 
     def _scaling(
         self, teacher: LogisticTeacher | None, features: NDArray[np.floating[Any]]

@@ -23,7 +23,7 @@ from winnow import attempt_files, pool, registry, rounds
 from winnow.classifiers import classifier_of
 from winnow.db import tables
 from winnow.db.base import utcnow
-from winnow.db.tables import Item, Lease, Project, Student
+from winnow.db.tables import Item, Lease, Project, Round, Student
 from winnow.errors import NotFound
 from winnow.features import Column, FeatureMatrix, Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext
@@ -43,6 +43,7 @@ from worker.project_encoder import (
     project_encoder,
 )
 from worker.recipe import Recipe
+from worker.round_checkpoints import MARK
 from worker.round_data import IntArray, PreviousRound, RawItem, RoundData
 from worker.tasks.encode import encode_ahead
 
@@ -67,6 +68,12 @@ class Snapshot:
     candidates: IntArray
     half_labeled: IntArray
     pending: IntArray
+    batch_size: int
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """What another attempt finds the same labels by, and would otherwise see changed by those that came since."""
+        return {"cutoff": self.labels.cutoff, "labels": self.labels.digest(), "batch_size": self.batch_size}
 
     @property
     def training(self) -> IntArray:
@@ -94,27 +101,50 @@ class Snapshot:
 
 
 def take_snapshot(runtime: Runtime, context: JobContext) -> Snapshot:
-    """Read the project as it stands, and note that labels from now on count towards the next round."""
+    """Read the project as it stands, and note that labels from now on count towards the next round.
+
+    An attempt that goes on from a costly step sees the labels that the step saw, where they all still stand.
+    """
     with runtime.database.read() as session:
         project = session.get(Project, context.project_id)
         if project is None or project.archived_at is not None:
             raise NotFound("The project was archived.")
-        labels = standing_for_training(session, project.id)
-        held = _numbers(session, select(Item.number).join(Lease, Lease.item_id == Item.id), project.id, leased=True)
-        in_pool = select(Item.number).where(Item.split == "pool")
-        # Nearly all items: in the order in which they lie, a sixth of the time that the index of the open ones takes.
-        fresh = _numbers(session, in_pool.where(Item.is_open.is_(True), Item.standing == 0), project.id)
-        begun = (
-            in_pool.where(text("items.is_open"), Item.standing > 0)
-            .order_by(Item.standing.desc(), Item.number)
-            .limit(1_000)
-        )
-        half_labeled = _numbers(session, begun, project.id) if project.settings["overlap"] > 1 else held[:0]
-        number = rounds.next_number(session, project.id)
+        kept = _labels_of(session, project.id, context.checkpoint_state.get(MARK))
+        snapshot = _snapshot(session, project, kept or standing_for_training(session, project.id))
     with runtime.database.write() as session:
         context.fence(session, progress=0.02, message="reading the labels")
-        rounds.note_cutoff(session, project.id, project.n_labels)
-    return Snapshot(project, number, labels, np.setdiff1d(fresh, held), half_labeled, held)
+        if kept is None:
+            rounds.note_cutoff(session, project.id, project.n_labels)
+    if kept is None:
+        return snapshot
+    return replace(snapshot, batch_size=int(context.checkpoint_state[MARK]["batch_size"]))
+
+
+def snapshot_of(session: Session, project: Project, round_: Round) -> Snapshot:
+    """What a round that has ended knew, as far as it still stands; what may be ranked is of now."""
+    labels = standing_for_training(session, project.id, upto=round_.cutoff)
+    return replace(_snapshot(session, project, labels), number=round_.n)
+
+
+def _snapshot(session: Session, project: Project, labels: TrainingLabels) -> Snapshot:
+    held = _numbers(session, select(Item.number).join(Lease, Lease.item_id == Item.id), project.id, leased=True)
+    in_pool = select(Item.number).where(Item.split == "pool")
+    # Nearly all items: in the order in which they lie, a sixth of the time that the index of the open ones takes.
+    fresh = _numbers(session, in_pool.where(Item.is_open.is_(True), Item.standing == 0), project.id)
+    begun = (
+        in_pool.where(text("items.is_open"), Item.standing > 0).order_by(Item.standing.desc(), Item.number).limit(1_000)
+    )
+    half_labeled = _numbers(session, begun, project.id) if project.settings["overlap"] > 1 else held[:0]
+    number, size = rounds.next_number(session, project.id), rounds.batch_size(project)
+    return Snapshot(project, number, labels, np.setdiff1d(fresh, held), half_labeled, held, size)
+
+
+def _labels_of(session: Session, project_id: int, mark: dict[str, Any] | None) -> TrainingLabels | None:
+    """The labels that an earlier attempt learned from; None where there is none, or one of them was changed since."""
+    if mark is None:
+        return None
+    labels = standing_for_training(session, project_id, upto=int(mark["cutoff"]))
+    return labels if labels.digest() == mark["labels"] else None
 
 
 def _numbers(session: Session, query: Any, project_id: int, *, leased: bool = False) -> IntArray:
@@ -137,7 +167,7 @@ def make_recipe(snapshot: Snapshot, encoder: str, operator: Settings) -> Recipe:
         classifier=classifier_of(settings["teacher"], operator.classifiers),
         student=settings["student"],
         seed=int.from_bytes(seeded[:4]),
-        batch_size=rounds.batch_size(snapshot.project),
+        batch_size=snapshot.batch_size,
         student_mb=settings["budget"].get("student_mb"),
         student_ms=settings["budget"].get("student_ms"),
         device=settings.get("device"),

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.round_data import IntArray
+from worker.round_data import IntArray, RoundData
+
+
+def settled(data: RoundData) -> RoundData:
+    """The same with one label a row, none of a measured row, and the candidates that are left."""
+    keep = ~np.isin(data.labeled_rows, data.holdout_rows)
+    labeled, y, explored = settle_labels(
+        np.asarray(data.labeled_rows, np.int64)[keep],
+        np.asarray(data.y, np.int64)[keep],
+        np.asarray(data.exploration, bool)[keep],
+        data.n_classes,
+    )
+    taken = np.zeros(len(data.features), dtype=bool)
+    for rows in (labeled, data.holdout_rows, data.pending_rows):
+        taken[rows] = True
+    candidates = np.unique(np.asarray(data.candidate_rows, np.int64))
+    return replace(data, candidate_rows=candidates[~taken[candidates]], labeled_rows=labeled, y=y, exploration=explored)
 
 
 def settle_labels(

@@ -110,6 +110,8 @@ class Trained:
     carry: dict[str, Any]
     probabilities: Callable[[IntArray], FloatArray]
     report: dict[str, Any]
+    comparison: Comparison | None = None
+    """With the current student; None where there is none, or it is the same."""
 
 
 def _stays(report: Mapping[str, Any]) -> Decision:
@@ -305,13 +307,15 @@ class StudentStep:
     def lesson(self, distillate: Distillate, seed: int) -> Lesson | None:
         """All that the student can be trained from again; ``seed`` is that of the generator of `train`.
 
-        None for a student that is cut from an encoder: it would take the encoder's weights, too.
+        Of a student that is cut from an encoder it names the encoder's layers by their digest. None where nothing was
+        trained.
         """
         from models.replay import Lesson
 
         taught = distillate.taught
-        if taught is None or self._kind.matches:
+        if taught is None:
             return None
+        trunk = self._data.trunk() if self._kind.matches and self._data.trunk else None
         rows = np.asarray(taught.rows, np.int64)
         features = self._features(rows, cold=taught.place == COLD)
         return Lesson(
@@ -328,6 +332,7 @@ class StudentStep:
             start_sha256=taught.start_sha256,
             items_sha256=(taught.items_sha256[0], taught.items_sha256[1]),
             options=dict(taught.options),
+            trunk_sha256=None if trunk is None else trunk.sha256(),
         )
 
     # --- judging ---------------------------------------------------------------------------------------------------
@@ -372,6 +377,7 @@ class StudentStep:
             report=build_report(
                 data.class_names, data.holdout_y, on_holdout, measured_on="test" if data.holdout_is_test else "holdout"
             ),
+            comparison=comparison,
         )
 
     def _carry(self, distillate: Distillate, agreement: float | None, promoted: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ class JobOut(BaseModel):
     """A piece of work, how far it is, and what came of it. ``result`` and ``error`` (a problem) are null until then."""
 
     id: str
-    kind: Literal["round", "import", "encode", "export", "purge", "label-rest", "label-undo", "drift"]
+    kind: Literal["round", "import", "encode", "export", "purge", "label-rest", "label-undo", "drift", "cold-retrain"]
     project: str | None
     state: Literal["queued", "running", "succeeded", "failed", "canceled"]
     progress: float = Field(ge=0, le=1)

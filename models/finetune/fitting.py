@@ -72,6 +72,8 @@ def _report(run: Run, ids: list[list[int]], held: IntArray, plan: MemoryPlan, tr
         "learned_from": len(ids) - len(held),
         "validated_on": len(held),
         "epochs": epochs,
+        "steps": run.notes["steps"],
+        "went_on_at": run.notes["went_on_at"],
         "best_epoch": run.notes["best_epoch"] if len(held) else recipe.epochs,
         "validation_losses": [round(loss, 4) for loss in losses],
         "texts_at_once": plan.part,

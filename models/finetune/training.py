@@ -75,7 +75,7 @@ class Run:
         self.bf16 = chosen_precision(recipe.precision) == "bf16"
         self.n_classes = int(y.max()) + 1
         self.best: dict[str, NDArray[Any]] = {}
-        self.notes: dict[str, Any] = {"losses": [], "best_epoch": 0, "over": False}
+        self.notes: dict[str, Any] = {"losses": [], "best_epoch": 0, "over": False, "steps": 0, "went_on_at": []}
 
     def train(self, rng: np.random.Generator) -> MemoryPlan:
         """Train to the end, from what the keeper has where it has something, and leave the best weights in place."""
@@ -153,7 +153,9 @@ class Run:
         self.judge()
 
     def _go_on(self, saved: Arrays) -> None:
-        self.notes = notes_of(saved)["run"]
+        notes = notes_of(saved)
+        self.notes |= notes["run"]
+        self.notes["went_on_at"].append(int(notes["trainer"]["global_step"]))
         self.best = {name.removeprefix(_BEST): array for name, array in saved.items() if name.startswith(_BEST)}
 
     def _plan(self) -> MemoryPlan:
@@ -199,6 +201,7 @@ class _Watch(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         run = self._run
         run.judge()
+        run.notes["steps"] = int(state.global_step)
         if len(run.held_y) and run.is_over:
             control.should_training_stop = run.notes["over"] = True
         if self._is_due(0.0):

@@ -69,6 +69,7 @@ def test_a_new_project_is_complete(owner: httpx.Client, database: Database) -> N
         "budget": {},
         "device": None,
         "collect": False,
+        "cold_retrain": True,
     }
     assert (made["role"], made["archived_at"]) == ("manager", None)
     assert made["counts"] == {"items": 0, "labeled": 0, "remaining": 0}

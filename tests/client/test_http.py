@@ -248,6 +248,8 @@ CALLS: list[tuple[str, str, Callable[[Client], object]]] = [
     ("POST", "/v1/auth/token", lambda c: c.sign_in("a@b.c", "p")),
     ("GET", "/v1/me", lambda c: c.me()),
     ("GET", "/v1/strategies", lambda c: c.strategies()),
+    ("GET", "/v1/teachers", lambda c: c.teachers()),
+    ("GET", "/v1/student-families", lambda c: c.student_families()),
     ("DELETE", "/v1/tokens/4", lambda c: c.delete_token(4)),
     ("PATCH", "/v1/projects/1", lambda c: c.update_project(1, name="x")),
     ("DELETE", "/v1/projects/1?confirm=a+b&purge=true", lambda c: c.delete_project(1, confirm="a b", purge=True)),

@@ -53,6 +53,8 @@ TABLE: dict[str, tuple[int, str, str]] = {
     "POST /v1/projects": (201, _SIGNED_IN, _SIGNED_IN),
     "GET /v1/projects": (200, _SIGNED_IN, _SIGNED_IN),
     "GET /v1/strategies": (200, _SIGNED_IN, _SIGNED_IN),
+    "GET /v1/teachers": (200, _SIGNED_IN, _SIGNED_IN),
+    "GET /v1/student-families": (200, _SIGNED_IN, _SIGNED_IN),
     "GET /v1/llm-endpoints": (200, _SIGNED_IN, _SIGNED_IN),
     "GET /v1/projects/{p}": (200, _MEMBERS, _STRANGER),
     "PATCH /v1/projects/{p}": (200, _MANAGERS, _STRANGER),

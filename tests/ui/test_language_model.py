@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from client import Client, Project
 from tests.ui.servers import ApiServer, UiProcess
-from ui.views.language_model import Wanted, describe, notice
+from ui.views.language_model import describe, notice
 from winnow.llm_endpoints import LlmEndpoint
 
 FAR = {
@@ -52,16 +52,6 @@ def test_it_is_said_before_one_is_chosen() -> None:
         "0.15 and 0.6 USD a million tokens in and out, 2 USD a project at most."
     )
     assert "m, on this machine;" in describe({**FAR, "on_this_machine": True})
-
-
-def test_limits_are_laid_over_the_budget_and_none_takes_them_out() -> None:
-    there = project(budget={"labels": 100, "llm_cost": 1.0})
-    assert Wanted("llm:far", 2.5, 0).changes(there) == {
-        "teacher": "llm:far",
-        "budget": {"labels": 100, "llm_cost": 2.5},
-    }
-    assert Wanted("auto", 0.0, 0).changes(there) == {"teacher": "auto", "budget": {"labels": 100}}
-    assert Wanted("auto", 0.0, 7).changes(there)["budget"] == {"labels": 100, "llm_calls": 7}
 
 
 @pytest.fixture

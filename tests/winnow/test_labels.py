@@ -271,6 +271,30 @@ def test_training_gets_one_class_an_item(database: Database, settings: Settings)
     assert labels.cutoff == 6
 
 
+def test_what_was_known_at_a_moment_is_found_again_until_somebody_changes_it(
+    database: Database, settings: Settings
+) -> None:
+    pool = Pool.make(database, settings, holdout=False)
+    pool.fill(3)
+    a, b, c = (item.id for item in pool.items())
+    pool.label(0, a, "spam")
+    pool.label(0, b, "ham")
+    with database.read() as session:
+        before = standing_for_training(session, pool.project_id)
+    pool.label(0, c, "ham")
+    with database.read() as session:
+        again = standing_for_training(session, pool.project_id, upto=before.cutoff)
+        now = standing_for_training(session, pool.project_id)
+    assert again.cutoff == before.cutoff < now.cutoff
+    assert again.numbers.tolist() == [0, 1]
+    assert again.digest() == before.digest() != now.digest()
+    pool.label(0, b, "spam")
+    with database.read() as session:
+        changed = standing_for_training(session, pool.project_id, upto=before.cutoff)
+    assert changed.numbers.tolist() == [0]
+    assert changed.digest() != before.digest()
+
+
 # Counters and invariants after anything
 
 

@@ -31,6 +31,7 @@ def test_nothing_given_is_the_defaults() -> None:
         ("student", "transformer-2"),
         ("budget", {"labels": 500, "cpu_minutes": 1.5}),
         ("collect", True),
+        ("cold_retrain", False),
     ],
 )
 def test_a_good_value_is_kept(name: str, value: Any) -> None:
@@ -65,6 +66,7 @@ def test_a_good_value_is_kept(name: str, value: Any) -> None:
         ("budget", {"labels": -1}),
         ("budget", {"labels": float("nan")}),
         ("collect", "yes"),
+        ("cold_retrain", "no"),
         ("collect", 1),
     ],
 )

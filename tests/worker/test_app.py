@@ -18,7 +18,7 @@ from worker.app import body_of, make_celery
 def test_each_kind_of_job_has_its_task_and_its_work(settings: Settings) -> None:
     app = make_celery(settings)
     ours = {name: app.amqp.router.route({}, name)["queue"].name for name in app.tasks if not name.startswith("celery.")}
-    bulk = ("import", "encode", "export", "label-rest", "label-undo", "drift")
+    bulk = ("import", "encode", "export", "label-rest", "label-undo", "drift", "cold-retrain")
     assert ours == {"round.run": "rounds", **{f"{kind}.run": "bulk" for kind in bulk}}
     for kind in ("round", *bulk):
         assert callable(body_of(kind))

@@ -104,11 +104,11 @@ def worker(service: Service, loaded: ForkServerContext) -> Iterator[Worker]:
         made.process.join()
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {SECONDS} s: {what}")
+            pytest.fail(f"not within {seconds} s: {what}")
         time.sleep(0.02)
 
 
@@ -138,7 +138,7 @@ def ask_for_a_round(service: Service, project: int) -> int:
 
 def test_a_round_that_is_killed_again_and_again(service: Service, worker: Worker) -> None:
     rng = random.Random(20)
-    project = service.make_project(400, batch_size=1000)
+    project = service.make_project(400, batch_size=1000, cold_retrain=False)
     worker.start()
     wait_until(lambda: idle(service), "the items are encoded")
     service.label(project, 30)

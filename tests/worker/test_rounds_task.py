@@ -176,7 +176,7 @@ def test_a_round_that_dies_at_any_step_is_one_round_in_the_end(
     service: Service, labeled: int, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = service.waiting("round")
-    save, store, publish = StoredCheckpoints.save, task._store, task._publish
+    save, store, publish = StoredCheckpoints.save, task.store_student, task._publish
 
     def dying_save(checkpoints: StoredCheckpoints, name: str, arrays: Any) -> None:
         save(checkpoints, name, arrays)
@@ -196,7 +196,7 @@ def test_a_round_that_dies_at_any_step_is_one_round_in_the_end(
 
     with monkeypatch.context() as patched:
         patched.setattr(StoredCheckpoints, "save", dying_save)
-        patched.setattr(task, "_store", dying_store)
+        patched.setattr(task, "store_student", dying_store)
         patched.setattr(task, "_publish", dying_publish)
         with pytest.raises(Killed):
             run_job(service.runtime(), "round", job.id, task.run)
@@ -235,7 +235,7 @@ def test_checkpoints_are_not_used_when_labels_have_come_since(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(task, "_store", killed)
+        patched.setattr(task, "store_student", killed)
         with pytest.raises(Killed):
             run_job(service.runtime(), "round", job.id, task.run)
     service.label(labeled, 3)
@@ -259,7 +259,7 @@ def test_checkpoints_are_not_used_when_labels_have_come_since(
 
 def test_a_canceled_round_publishes_nothing(service: Service, labeled: int, monkeypatch: pytest.MonkeyPatch) -> None:
     job = service.waiting("round")
-    store = task._store
+    store = task.store_student
 
     def canceled(*arguments: Any) -> str:
         path = store(*arguments)
@@ -267,7 +267,7 @@ def test_a_canceled_round_publishes_nothing(service: Service, labeled: int, monk
             jobs.cancel(session, job.id)
         return path
 
-    monkeypatch.setattr(task, "_store", canceled)
+    monkeypatch.setattr(task, "store_student", canceled)
     assert run_job(service.runtime(), "round", job.id, task.run) == "lost"
     assert (count(service, Round), count(service, Student), ranked_by_rounds(service)) == (0, 0, 0)
     assert service.jobs("round")[-1].state == "canceled"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -14,20 +13,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from cli.errors import CommandError
-from cli.reproduction import read_training
+from cli.reproduction import reproduce
 from models.artifacts import load_student
 from models.errors import BadInput
+from models.trunks import load_trunk
 from predictor import load
 from tests.models.small_students import KINDS, text_student, texts
-from tests.models.tiny_trunks import quick, save_encoder_folder, tiny_trunk
+from tests.models.tiny_trunks import quick, save_encoder_folder, tiny_arrays, tiny_trunk
 from tests.worker.service import Service, text_of
 from tests.worker.test_round import Kept
 from winnow import attempt_files, exports, jobs, registry, rounds
 from winnow.hub_encoders import HubEntry
 from winnow.projects import create_project
 from winnow.users import Identity
+from worker.project_encoder import hub_models
 from worker.recipe import Recipe
 from worker.round import run_round
 from worker.round_data import Checkpoints, NoCheckpoints, PreviousRound, RoundData, RoundResult
@@ -178,9 +180,9 @@ def test_from_the_setting_to_a_bundle_that_runs_by_itself(project: tuple[Service
         "model.onnx", "tokenizer.json", "preprocess.json", "labels.json", "predict.py", "requirements.txt", "README.md",
         "manifest.json", "report.json",
     }  # fmt: skip
-    assert json.loads((bundle / "manifest.json").read_text())["training"] is None
-    with pytest.raises(CommandError, match="transformer-1 students are cut from an encoder"):
-        read_training(bundle)
+    training = json.loads((bundle / "manifest.json").read_text())["training"]
+    trunk = load_trunk("hf:tiny", hub_models(service.settings))
+    assert (training["trunk_sha256"], training["encoder"]["name"]) == (trunk.sha256(), "hf:tiny")
     assert f"tokenizers=={version('tokenizers')}" in (bundle / "requirements.txt").read_text()
     assert "0.0% of those that it learned from were" in (bundle / "README.md").read_text()
     (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"text": item}) for item in items) + "\n")
@@ -192,25 +194,47 @@ def test_from_the_setting_to_a_bundle_that_runs_by_itself(project: tuple[Service
     assert np.mean(np.array(alone) == [answer["label"] for answer in answers]) >= 0.95
 
 
+def test_one_that_was_kept_is_trained_again_to_the_same_weights_from_the_same_encoder(
+    project: tuple[Service, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, project_id = project
+    with quick():
+        service.work()
+        for labels in (90, 20):  # the second round keeps the student of the first
+            service.label(project_id, labels)
+            assert set(service.work()) == {"succeeded"}
+    bundle = exported(service, project_id, tmp_path / "bundle", version=2)
+    data = archived(service, project_id, "training-data", version=2, to=tmp_path / "training.zip")
+    monkeypatch.delenv("WINNOW_HF_ENCODERS", raising=False)
+    with pytest.raises(CommandError, match="cut from the encoder hf:tiny, which is needed again"):
+        reproduce(bundle, data)
+    other = save_encoder_folder(tmp_path / "other")
+    save_file(tiny_arrays(1), other / "model.safetensors")
+    monkeypatch.setenv("WINNOW_HF_ENCODERS", json.dumps({"tiny": str(other)}))
+    with pytest.raises(CommandError, match="cut from the encoder hf:tiny, and here that is another one"):
+        reproduce(bundle, data)
+    monkeypatch.setenv("WINNOW_HF_ENCODERS", json.dumps({"tiny": str(tmp_path / "tiny")}))
+    with quick():
+        outcome = reproduce(bundle, data)
+    assert (outcome.same, outcome.chain, outcome.differences) == (True, [2], [])
+    assert outcome.agreement is not None
+    assert outcome.agreement >= 0.95
+
+
 def test_what_else_it_could_be_exported_as_says_why_it_cannot(project: tuple[Service, int]) -> None:
     service, project_id = project
     with quick():
         service.work()
         service.label(project_id, 30)
         service.work()
-    said = []
-    for format in ("training-data", "numpy"):
-        with service.database.write() as session:
-            jobs.create_job(session, "export", project_id, {"version": 1, "format": format}, None)
-        assert service.work() == ["failed"]
-        error = service.jobs("export")[-1].error
-        assert error is not None
-        said.append(error["detail"])
-    assert said == [
-        "Student 1 cannot be trained again: transformer-1 students are cut from an encoder, whose weights are in no "
-        "lesson; use another student.",
-        "Students of the family 'transformer-1' cannot be exported as numpy; use onnx-int8 or onnx.",
-    ]
+    with service.database.write() as session:
+        jobs.create_job(session, "export", project_id, {"version": 1, "format": "numpy"}, None)
+    assert service.work() == ["failed"]
+    error = service.jobs("export")[-1].error
+    assert error is not None
+    assert error["detail"] == (
+        "Students of the family 'transformer-1' cannot be exported as numpy; use onnx-int8 or onnx."
+    )
 
 
 def unpacked_serving(service: Service, path: str, folder: Path) -> Path:
@@ -220,15 +244,19 @@ def unpacked_serving(service: Service, path: str, folder: Path) -> Path:
     return folder
 
 
-def exported(service: Service, project_id: int, folder: Path) -> Path:
-    with service.database.write() as session:
-        payload = {"version": 1, "format": "onnx-int8"}
-        jobs.create_job(session, "export", project_id, payload, service.user_id)
-    assert service.work() == ["succeeded"]
-    [job] = service.jobs("export")
-    with zipfile.ZipFile(io.BytesIO(service.storage.get_bytes(exports.bundle_path(job)))) as archive:
+def exported(service: Service, project_id: int, folder: Path, version: int = 1) -> Path:
+    with zipfile.ZipFile(archived(service, project_id, "onnx-int8", version, folder.with_suffix(".zip"))) as archive:
         archive.extractall(folder)
     return folder
+
+
+def archived(service: Service, project_id: int, format: str, version: int, to: Path) -> Path:
+    with service.database.write() as session:
+        payload = {"version": version, "format": format}
+        jobs.create_job(session, "export", project_id, payload, service.user_id)
+    assert service.work() == ["succeeded"]
+    to.write_bytes(service.storage.get_bytes(exports.bundle_path(service.jobs("export")[-1])))
+    return to
 
 
 def test_a_round_by_itself_keeps_the_student_and_one_that_is_asked_for_trains_it(project: tuple[Service, int]) -> None:

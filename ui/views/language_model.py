@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -48,34 +47,10 @@ def describe(endpoint: Endpoint) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the form says of the teacher; a limit of 0 is none."""
-
-    teacher: str
-    cost: float
-    calls: int
-
-    def changes(self, project: Project) -> dict[str, Any]:
-        """As settings: the teacher, and the project's budget with these limits in it."""
-        limits = {"llm_cost": self.cost, "llm_calls": self.calls}
-        others = {name: limit for name, limit in (project.settings.get("budget") or {}).items() if name not in limits}
-        return {"teacher": self.teacher, "budget": {**others, **{name: most for name, most in limits.items() if most}}}
-
-
-def teacher_fields(project: Project, endpoints: Sequence[Endpoint]) -> Wanted | None:
-    """Ask, within a form, whom to ask and for how much; None where there is nothing to choose."""
-    present = str(project.settings.get("teacher", "auto"))
+def limit_fields(project: Project, endpoints: Sequence[Endpoint]) -> dict[str, float]:
+    """Ask, within a form, how much one may cost: limits of the budget, 0 for none; empty where none is named."""
     if project.task != "text" or not (endpoints or asks_one(project)):
-        return None
-    names = ["auto", "logistic", *(str(entry["name"]) for entry in endpoints)]
-    offered = names if present in names else [*names, present]
-    teacher = st.selectbox(
-        "Teacher",
-        offered,
-        index=offered.index(present),
-        help="A language model is asked about some items in each round; its answers help to teach, and are no labels.",
-    )
+        return {}
     for endpoint in endpoints:
         st.caption(escape(describe(endpoint)))
     budget = project.settings.get("budget") or {}
@@ -84,4 +59,4 @@ def teacher_fields(project: Project, endpoints: Sequence[Endpoint]) -> Wanted | 
         "Most that the language model may cost", 0.0, value=float(budget.get("llm_cost", 0.0)), help="0: no limit."
     )
     calls = right.number_input("Most calls of it", 0, value=int(budget.get("llm_calls", 0)), help="0: no limit.")
-    return Wanted(str(teacher), float(cost), int(calls))
+    return {"llm_cost": float(cost), "llm_calls": int(calls)}

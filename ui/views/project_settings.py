@@ -9,7 +9,8 @@ import streamlit as st
 from client import Project
 from ui.escaping import escape
 from ui.session import Visitor, open_project, told
-from ui.views.language_model import notice, teacher_fields
+from ui.views.language_model import notice
+from ui.views.model_choices import BadProfile, Offered, model_fields, note_saved
 from ui.views.new_project import label_lines
 
 _FIELDS = {
@@ -21,7 +22,10 @@ _FIELDS = {
     "overlap": "People per item",
     "lease_seconds": "Seconds that an item is held",
     "collect": "Collecting inputs",
+    "cold_retrain": "Training afresh in the background",
     "teacher": "The teacher",
+    "student": "The student",
+    "device": "The device",
     "budget": "The budget",
 }
 
@@ -42,8 +46,8 @@ def project_settings(visitor: Visitor) -> None:
 def _edit(visitor: Visitor, project: Project) -> None:
     settings = project.settings
     offered = visitor.client.strategies()
-    endpoints = visitor.client.llm_endpoints()
-    if word := notice(project, endpoints):
+    models = Offered.of(visitor.client, project)
+    if word := notice(project, models.endpoints):
         st.warning(escape(word))
     with st.form("settings", border=False):
         name = st.text_input("Name", project.name)
@@ -67,9 +71,14 @@ def _edit(visitor: Visitor, project: Project) -> None:
             help="Only when whoever runs one asks for it (predict.py --collect FILE), and only into that file: the "
             "least certain and the most novel inputs, to be added here and labelled.",
         )
-        teaching = teacher_fields(project, endpoints)
+        wanted = model_fields(project, models)
         sent = st.form_submit_button("Save", type="primary")
     if not sent:
+        return
+    try:
+        chosen = wanted.changes(project)
+    except BadProfile as error:
+        st.error(escape(str(error)), icon=":material/error:")
         return
     changes: dict[str, Any] = {
         "name": name.strip(),
@@ -80,7 +89,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
             "overlap": int(overlap),
             "lease_seconds": int(lease),
             "collect": collect,
-            **(teaching.changes(project) if teaching else {}),
+            **chosen,
         },
     }
     added = [label for label in label_lines(more) if label not in project.class_names]
@@ -89,6 +98,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
     with told(**_FIELDS):
         visitor.client.update_project(project.id, **changes)
         st.session_state["settings_saved"] = "Saved."
+        note_saved()
         st.rerun()
 
 

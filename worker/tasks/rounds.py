@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import structlog
-from safetensors.numpy import save_file
 from sqlalchemy.orm import Session
 
-from models.artifacts import save_student
-from models.export.bundle import write_serving_folder
-from winnow import attempt_files, drift, features, registry, rounds
+from winnow import cold_retrains, drift, features, registry, rounds
 from winnow.db.base import utcnow
 from winnow.db.session import lock_project
-from winnow.db.tables import Project, Round, Student
+from winnow.db.tables import Project, Round
 from winnow.jobs import JobContext, request_encode
 from winnow.projects import class_names
 from winnow.queue import QueueRow, replace_queue
-from winnow.scratch import scratch_folder
 from worker.base import Runtime
-from worker.finetuned_files import put_weights
-from worker.lessons import write_lesson
+from worker.cold import is_quick, parted
 from worker.llm.panel import make_panel
 from worker.recipe import Recipe
 from worker.round import run_round
 from worker.round_checkpoints import StoredCheckpoints
-from worker.round_data import PreviousRound, RoundData, RoundResult
+from worker.round_data import RoundResult
 from worker.round_inputs import (
-    CARRY,
     HALF_LABELED,
-    TEACHER,
     Rows,
     Snapshot,
     load_data,
@@ -42,7 +33,7 @@ from worker.round_inputs import (
     make_recipe,
     take_snapshot,
 )
-from worker.student_report import measure_serving, write_report
+from worker.student_files import Stored, add_round_student, store_student
 
 log = structlog.get_logger(__name__)
 _CHOICES = ("ranking", "teacher_view", "view_losses", "view_why", "teacher_c", "teacher_kind", "teacher_why")
@@ -60,7 +51,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
     data = replace(data, panel=make_panel(runtime, context, snapshot.project, rows))
     recipe = make_recipe(snapshot, encoder.name, runtime.settings)
     recipe = replace(recipe, forced=bool(context.payload.get("forced")))
-    checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest)
+    checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest, snapshot.mark)
     previous = load_previous(runtime, snapshot)
     result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
     context.flops = result.flops
@@ -69,7 +60,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
         _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return
     about = {"name": encoder.name, "digest": encoder.digest}
-    stored = _store(runtime, context, data, result, rows, about, previous)
+    stored = store_student(runtime, context, data, result, rows, about, previous)
     with runtime.database.write() as session:
         _publish(session, context, snapshot, recipe, result, rows, stored, started)
 
@@ -89,48 +80,6 @@ def _no_data(
         context.finish(session, answer)
 
 
-@dataclass(frozen=True)
-class Stored:
-    """Where a round's files lie, and what is to be remembered of the student's training."""
-
-    path: str
-    training: dict[str, Any]
-
-
-def _store(
-    runtime: Runtime,
-    context: JobContext,
-    data: RoundData,
-    result: RoundResult,
-    rows: Rows,
-    encoder: dict[str, str],
-    previous: PreviousRound | None,
-) -> Stored:
-    """Write the student, what serves it, its report and lesson, and what the next round leans on.
-
-    What was found of the student as it is served joins the round's metrics.
-    """
-    if result.student is None or result.teacher is None or context.project_id is None:
-        raise ValueError("a trained round has a teacher and a student")
-    context.progress(0.92, "storing the student")
-    path = attempt_files.folder(context.project_id, "students", context.job_id, context.attempt)
-    with scratch_folder(runtime.settings) as folder:
-        save_student(folder / "student", result.student)
-        arrays = {name: np.ascontiguousarray(array) for name, array in result.teacher_arrays().items()}
-        save_file(arrays, folder / "student" / TEACHER)
-        kept = put_weights(folder, result.finetuned, previous)
-        carry = {**result.carry, **kept, "class_names": list(result.student.class_names)}
-        (folder / "student" / CARRY).write_text(json.dumps(carry), "utf-8")
-        write_serving_folder(result.student, folder / "serving")
-        model = (folder / "serving" / "model.onnx").read_bytes()
-        result.metrics["serving"] = measure_serving(result.student, model, data)
-        with runtime.database.read() as session:
-            write_report(session, context.project_id, result, context.costs(), folder / "report")
-        training = write_lesson(result, rows, encoder, folder)
-        attempt_files.put_folder(runtime.storage, folder, path)
-    return Stored(path, training)
-
-
 def _publish(
     session: Session,
     context: JobContext,
@@ -148,7 +97,7 @@ def _publish(
     n = rounds.next_number(session, project.id)
     version = registry.next_version(session, project.id)
     costs = context.costs()
-    _add_student(session, snapshot, recipe, result, stored, version=version, n=n)
+    add_round_student(session, snapshot, recipe, result, stored, version=version, n=n)
     finished = utcnow()
     rounds.record_round(
         session,
@@ -177,25 +126,20 @@ def _publish(
     rounds.request_round_if_due(session, project)
     if result.promoted:
         drift.request_again(session, project.id)
+        _try_cold(session, project, result, n, version)
     if features.covered(session, project.id) < project.next_number:
         request_encode(session, project.id)
 
 
-def _add_student(
-    session: Session, snapshot: Snapshot, recipe: Recipe, result: RoundResult, stored: Stored, *, version: int, n: int
-) -> None:
-    facts: dict[str, Any] = {**recipe.to_dict(), "round": n, **snapshot.training_counts(), "training": stored.training}
-    student = Student(
-        project_id=snapshot.project.id,
-        version=version,
-        round=n,
-        family=result.student.family if result.student else "",
-        path=stored.path,
-        labels=len(snapshot.training),
-        metrics=result.metrics,
-        recipe=facts,
-    )
-    registry.add_student(session, student, promoted=result.promoted)
+def _try_cold(session: Session, project: Project, result: RoundResult, n: int, version: int) -> None:
+    """Ask for a cold student beside the warm one, where they may have parted and one can be had in seconds."""
+    if result.student is None or not is_quick(result.student.family, project.settings["teacher"]):
+        return
+    if not cold_retrains.wanted_by(project):
+        return
+    why = parted(result.metrics, result.carry, cold_retrains.tried_at(session, project.id))
+    if why is not None:
+        cold_retrains.request(session, project, n, version, why)
 
 
 def _queue(snapshot: Snapshot, result: RoundResult, rows: Rows) -> list[QueueRow]:

@@ -12,7 +12,7 @@ import httpx
 from sqlalchemy import func, select
 
 from bench.scenarios.kills.record import Held, Record
-from winnow import recount
+from winnow import cold_retrains, recount
 from winnow.db.base import utcnow
 from winnow.db.session import Database
 from winnow.db.tables import Item, Job, Label, Lease, Project, Round, Student
@@ -165,7 +165,7 @@ def _check_jobs(database: Database, record: Record, projects: list[int], finding
 
 
 def _check_rounds(database: Database, project: int, findings: Findings) -> None:
-    """One round for each job that trained, one student for each round, and no other."""
+    """One round for each job that trained; one student for each round, and for each cold one that was better."""
     with database.read() as session:
         done = select(Job.id, Job.result).where(
             Job.project_id == project, Job.kind == "round", Job.state == "succeeded"
@@ -176,11 +176,15 @@ def _check_rounds(database: Database, project: int, findings: Findings) -> None:
         there = session.execute(select(Round.job_id, Round.n).where(Round.project_id == project))
         rounds = sorted((row.job_id, row.n) for row in there)
         students = list(session.scalars(select(Student.round).where(Student.project_id == project)))
+        tried = select(Job.result).where(
+            Job.project_id == project, Job.kind == cold_retrains.KIND, Job.state == "succeeded"
+        )
+        better = [result["round"] for result in session.scalars(tried) if result["student"] is not None]
         ranked = session.get_one(Project, project).ranked_round
     if rounds != promised:
         findings.wrong.append(f"rounds {set(rounds) ^ set(promised)} are there or were promised, not both")
     numbers = [n for _, n in rounds]
-    if sorted(numbers) != list(range(1, len(numbers) + 1)) or sorted(students) != sorted(numbers):
+    if sorted(numbers) != list(range(1, len(numbers) + 1)) or sorted(students) != sorted([*numbers, *better]):
         findings.wrong.append(f"rounds are numbered {sorted(numbers)[-5:]}, students {sorted(students)[-5:]}")
     if ranked != max(numbers, default=0):
         findings.wrong.append(f"round {ranked} ranked the queue, the newest is {max(numbers, default=0)}")

@@ -17,7 +17,9 @@ _ACTIVE = text("state IN ('queued', 'running')")
 
 
 class Job(Base):
-    """A piece of work: ``kind`` is round, import, encode, export, purge, label-rest, label-undo or drift.
+    """A piece of work.
+
+    ``kind`` is round, import, encode, export, purge, label-rest, label-undo, drift or cold-retrain.
 
     ``state`` is queued, running, succeeded, failed or canceled. Every write of a running job is fenced by its
     ``attempt``, which grows with each claim. ``deaths`` counts the attempts whose worker died. A running job without
