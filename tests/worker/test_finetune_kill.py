@@ -12,10 +12,10 @@ from sqlalchemy import select
 
 from tests.models.tiny_hub_models import tiny_bert
 from tests.worker.service import HAM, SPAM, Service
-from tests.worker.test_kills import CODE, Worker, ask_for_a_round, ended, job_of, wait_until, worker
+from tests.worker.test_kills import CODE, Worker, ask_for_a_round, ended, job_of, loaded, wait_until, worker
 from winnow.db.tables import Project, Round, Student
 
-__all__ = ["worker"]  # a fixture
+__all__ = ["loaded", "worker"]  # fixtures
 pytestmark = [
     pytest.mark.kill,
     pytest.mark.slow,

@@ -65,7 +65,8 @@ class Worker:
 
     def start(self, code: str = CODE) -> None:
         settings = self._service.settings
-        environment = {"WINNOW_DATA": str(settings.data), "WINNOW_DATABASE_URL": settings.resolved_database_url}
+        own = {name: value for name, value in os.environ.items() if name.startswith("WINNOW_")}  # a test may set some
+        environment = {**own, "WINNOW_DATA": str(settings.data), "WINNOW_DATABASE_URL": settings.resolved_database_url}
         self.process = self._loaded.Process(target=become, args=(environment, code))
         self.process.start()
 
