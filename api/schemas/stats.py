@@ -57,6 +57,32 @@ class Freshness(BaseModel):
     trouble: str | None = Field(description="Why the last round or encoding failed; null where it did not.")
 
 
+class Language(BaseModel):
+    """A language of a sample of the pool's texts, and its share."""
+
+    language: str = Field(description="Its code (ISO 639).")
+    name: str
+    share: float
+
+
+class Languages(BaseModel):
+    """What a look at a sample of the pool's texts found."""
+
+    sample: int = Field(description="So many texts were looked at.")
+    found: list[Language] = Field(description="The commonest, at most five.")
+    unclear: float = Field(description="The share of texts that are too short to tell, or in no language.")
+    known: list[str] = Field(description="Codes of the languages that the encoder was trained on.")
+
+
+class EncoderFacts(BaseModel):
+    """The encoder, what it cannot read to its end, and the languages of the texts."""
+
+    name: str
+    cut_share: float | None
+    languages: Languages | None = Field(description="Null where it reads any language, and before anybody looked.")
+    words: list[str] = Field(description="What people should know of it; empty where all is well.")
+
+
 class Difference(BaseModel):
     """A share or a mean in the pool and among the newest items, and the 95 % interval of the difference."""
 
@@ -103,6 +129,7 @@ class StatsOut(BaseModel):
     holdout_items: int = Field(description="How many items are held out for measuring, labelled ones included.")
     agreement: None
     labels_saved: None
+    encoder: EncoderFacts | None = Field(description="Null before anything is encoded.")
     drift: Drift | None = Field(description="Null until there is a student and a stretch that came later.")
     ledger: dict[str, Any]
     budget: None

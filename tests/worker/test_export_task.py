@@ -16,7 +16,7 @@ from models.export.bundle import export_bundle
 from tests.worker.service import Service
 from winnow import exports, jobs, rounds
 from winnow.db.base import utcnow
-from winnow.db.tables import Job, Project
+from winnow.db.tables import Job, Project, Student
 from worker.base import run_job
 from worker.tasks import export
 
@@ -49,6 +49,18 @@ def test_an_export_leaves_a_bundle_that_its_result_points_to(service: Service, t
         card = bundle.read("README.md").decode()
     assert "human" in card
     assert run_job(service.runtime(), "export", asked.id, export.run) == "not waiting"
+
+
+def test_the_card_says_what_the_teachers_encoder_read_badly() -> None:
+    found = [{"language": "de", "name": "German", "share": 0.8}, {"language": "en", "name": "English", "share": 0.15}]
+    told = {"languages": {"sample": 500, "found": found, "unclear": 0.05, "known": ["en"]}, "cut_share": 0.021}
+    assert export._encoder_limits(Student(metrics={"encoder": told})) == [
+        "Languages of a sample of 500 texts: German 80%, English 15%; its teacher's encoder was trained on English.",
+        "Its teacher did not read 2.1% of the texts to their ends.",
+    ]
+    unread = {"languages": None, "cut_share": 0.0}
+    assert export._encoder_limits(Student(metrics={"encoder": unread})) == []
+    assert export._encoder_limits(Student(metrics={})) == []
 
 
 def ask(service: Service, project: int) -> int:

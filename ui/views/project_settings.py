@@ -9,6 +9,7 @@ import streamlit as st
 from client import Project
 from ui.escaping import escape
 from ui.session import Visitor, open_project, told
+from ui.views.encoder import show_encoder
 from ui.views.language_model import notice, teacher_fields
 from ui.views.new_project import label_lines
 
@@ -34,6 +35,9 @@ def project_settings(visitor: Visitor) -> None:
     st.title("Settings")
     if word := st.session_state.pop("settings_saved", None):
         st.success(word)
+    if project.task == "text":
+        with told():
+            show_encoder(visitor.client.stats(project.id))
     _edit(visitor, project)
     st.divider()
     _archive(visitor, project)

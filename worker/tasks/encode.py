@@ -19,6 +19,7 @@ from winnow.features import Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext, encode_runs
 from winnow.rounds import request_round, request_round_if_labels_wait
 from worker.base import Runtime
+from worker.pool_languages import look_at_languages
 from worker.project_encoder import project_encoder
 
 #: Items that are encoded between two looks at whether a round waits.
@@ -52,6 +53,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
         return
     context.progress(context.checkpoint_state.get("progress", 0.0), "loading the encoder")
     encoder = project_encoder(runtime, context, project)
+    look_at_languages(runtime, context, project, encoder)
     tally = Tally(**context.checkpoint_state.get("tally", {}))
 
     def keep(session: Session, progress: float, message: str) -> None:
@@ -119,6 +121,7 @@ def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally
     with runtime.database.read() as session:
         start = features.covered(session, project.id)
     rows: list[Features] = []
+    cut = 0
     at, began = start, time.monotonic()
     interrupted: Interrupted | None = None
     while at < project.next_number and at - start < SHARD_ROWS and time.monotonic() - began < SHARD_SECONDS:
@@ -132,14 +135,16 @@ def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally
             items = pool.raw_items(session, project.id, range(at, stop))
         encoded = encoder.encode(items)
         rows.append(encoded.features.astype(encoder.dtype))
-        tally.cut += encoded.n_cut
+        cut += encoded.n_cut
         tally.failed += encoded.n_failed
         at = stop
+    seconds = time.monotonic() - began
     tally.encoded += at - start
-    tally.seconds += time.monotonic() - began
+    tally.cut += cut
+    tally.seconds += seconds
     if rows:
-        shard = np.concatenate(rows)
-        _publish(runtime, context, encoder, project, FeatureShard(start=start, stop=at), shard, keep)
+        shard = FeatureShard(start=start, stop=at, n_cut=cut, seconds=seconds)
+        _publish(runtime, context, encoder, project, shard, np.concatenate(rows), keep)
     if interrupted is not None:
         raise interrupted
 

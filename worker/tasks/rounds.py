@@ -19,6 +19,7 @@ from winnow import attempt_files, drift, features, registry, rounds
 from winnow.db.base import utcnow
 from winnow.db.session import lock_project
 from winnow.db.tables import Project, Round, Student
+from winnow.encoder_facts import encoder_facts
 from winnow.jobs import JobContext, request_encode
 from winnow.projects import class_names
 from winnow.queue import QueueRow, replace_queue
@@ -68,6 +69,8 @@ def run(runtime: Runtime, context: JobContext) -> None:
     if result.state != "trained":
         _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return
+    with runtime.database.read() as session:
+        result.metrics["encoder"] = encoder_facts(session, snapshot.project.id)
     about = {"name": encoder.name, "digest": encoder.digest}
     stored = _store(runtime, context, data, result, rows, about, previous)
     with runtime.database.write() as session:

@@ -1,0 +1,45 @@
+"""What is to be said of a project's encoder: what it could not read, and which languages it does not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from winnow.db.tables import Encoder, FeatureShard
+from winnow.languages import language_warning, languages_found
+
+
+def cut_share(session: Session, project_id: int) -> float | None:
+    """The share of encoded items that were longer than the encoder reads; None before any is encoded."""
+    encoded, cut = session.execute(
+        select(func.max(FeatureShard.stop), func.sum(FeatureShard.n_cut)).where(FeatureShard.project_id == project_id)
+    ).one()
+    return (cut or 0) / encoded if encoded else None
+
+
+def encoder_facts(session: Session, project_id: int) -> dict[str, Any] | None:
+    """The encoder's ``name``, ``cut_share``, ``languages`` (`languages_found`; None where nobody looked) and ``words``.
+
+    ``words`` are sentences on what people should know of it; there are none where all is well. None before there is
+    an encoder.
+    """
+    stored = session.get(Encoder, project_id)
+    if stored is None:
+        return None
+    seen = stored.details.get("languages")
+    share = cut_share(session, project_id)
+    words = [_cut_in_words(share)] if share else []
+    warning = None if seen is None else language_warning(seen, stored.name)
+    return {
+        "name": stored.name,
+        "cut_share": share,
+        "languages": None if seen is None else languages_found(seen),
+        "words": [*([] if warning is None else [warning]), *words],
+    }
+
+
+def _cut_in_words(share: float) -> str:
+    much = f"{100 * share:.1f} %" if share >= 0.0005 else "Less than 0.1 %"
+    return f"{much} of the texts are longer than the encoder reads: it does not see their ends."
