@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from winnow.db.tables import Encoder, FeatureShard
+from winnow.db.tables import Encoder, FeatureShard, Project
 from winnow.languages import language_warning, languages_found
 
 
@@ -19,24 +19,26 @@ def cut_share(session: Session, project_id: int) -> float | None:
     return (cut or 0) / encoded if encoded else None
 
 
-def encoder_facts(session: Session, project_id: int) -> dict[str, Any] | None:
-    """The encoder's ``name``, ``cut_share``, ``languages`` (`languages_found`; None where nobody looked) and ``words``.
+def encoder_facts(session: Session, project: Project) -> dict[str, Any] | None:
+    """What is known of the encoder of ``project``; None before there is one.
 
-    ``words`` are sentences on what people should know of it; there are none where all is well. None before there is
-    an encoder.
+    Returns:
+        ``name``, ``cut_share``, ``languages`` (`languages_found`; None where nobody looked), ``choice`` (why ``auto``
+        took it: ``models.encoder_choice.EncoderChoice``; None while nothing was compared, and where the settings name
+        one) and ``words``: sentences on what people should know of it, none where all is well.
     """
-    stored = session.get(Encoder, project_id)
+    stored = session.get(Encoder, project.id)
     if stored is None:
         return None
     seen = stored.details.get("languages")
-    share = cut_share(session, project_id)
-    words = [_cut_in_words(share)] if share else []
     warning = None if seen is None else language_warning(seen, stored.name)
+    share = cut_share(session, project.id)
     return {
         "name": stored.name,
         "cut_share": share,
+        "choice": stored.details.get("choice") if project.settings["encoder"] == "auto" else None,
         "languages": None if seen is None else languages_found(seen),
-        "words": [*([] if warning is None else [warning]), *words],
+        "words": [*([] if warning is None else [warning]), *([_cut_in_words(share)] if share else [])],
     }
 
 

@@ -39,7 +39,7 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "holdout_items": project.n_holdout_labels + project.n_open_holdout,
         "agreement": None,
         "labels_saved": None,
-        "encoder": encoder_facts(session, project.id),
+        "encoder": encoder_facts(session, project),
         "drift": newest_drift(session, project.id),
         "ledger": {**totals(session, project.id), "llm": llm_answers.totals(session, project.id)},
         "budget": None,

@@ -74,12 +74,23 @@ class Languages(BaseModel):
     known: list[str] = Field(description="Codes of the languages that the encoder was trained on.")
 
 
+class EncoderChoice(BaseModel):
+    """Why `auto` took an encoder."""
+
+    encoder: str
+    losses: dict[str, float] = Field(description="Cross-validated log-loss of each encoder that was compared.")
+    tested: int = Field(description="On so many labels.")
+    labels: int = Field(description="So many labels there were.")
+    why: str
+
+
 class EncoderFacts(BaseModel):
     """The encoder, what it cannot read to its end, and the languages of the texts."""
 
     name: str
     cut_share: float | None
     languages: Languages | None = Field(description="Null where it reads any language, and before anybody looked.")
+    choice: EncoderChoice | None = Field(description="Null until something was compared, and where settings name one.")
     words: list[str] = Field(description="What people should know of it; empty where all is well.")
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from client import Project
 from ui.escaping import escape
 from ui.session import Visitor, open_project, told
-from ui.views.encoder import show_encoder
+from ui.views.encoder import encoder_field, show_encoder
 from ui.views.language_model import notice, teacher_fields
 from ui.views.new_project import label_lines
 
@@ -22,6 +22,7 @@ _FIELDS = {
     "overlap": "People per item",
     "lease_seconds": "Seconds that an item is held",
     "collect": "Collecting inputs",
+    "encoder": "The encoder",
     "teacher": "The teacher",
     "budget": "The budget",
 }
@@ -65,6 +66,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
         )
         overlap = left.number_input("People per item", 1, 20, int(settings.get("overlap", 1)))
         lease = right.number_input("Seconds that an item is held", 10, 86_400, int(settings.get("lease_seconds", 300)))
+        encoder = encoder_field(project)
         collect = st.checkbox(
             "Bundles may collect inputs where they run",
             bool(settings.get("collect")),
@@ -84,6 +86,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
             "overlap": int(overlap),
             "lease_seconds": int(lease),
             "collect": collect,
+            **encoder,
             **(teaching.changes(project) if teaching else {}),
         },
     }

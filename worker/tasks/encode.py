@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from models.encoders import Encoder
-from winnow import attempt_files, features, pool
+from winnow import attempt_files, features, pool, registry
 from winnow.db.session import lock_project
 from winnow.db.tables import FeatureShard, Project
 from winnow.drift import request_drift
@@ -59,7 +59,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
     def keep(session: Session, progress: float, message: str) -> None:
         context.checkpoint(session, {"tally": asdict(tally), "progress": progress}, progress, message)
 
-    while not _finished(runtime, context, encoder, tally):
+    while not _finished(runtime, context, project, encoder, tally):
         _encode_shard(runtime, context, encoder, tally, keep)
 
 
@@ -97,8 +97,10 @@ def _project(runtime: Runtime, context: JobContext) -> Project:
     return project
 
 
-def _finished(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Tally) -> bool:
+def _finished(runtime: Runtime, context: JobContext, began: Project, encoder: Encoder, tally: Tally) -> bool:
     project = _project(runtime, context)
+    if project.settings["encoder"] != began.settings["encoder"]:
+        raise Interrupted("another encoder was asked for")
     with runtime.database.read() as session:
         covered = features.covered(session, project.id)
     if covered < project.next_number:
@@ -108,12 +110,22 @@ def _finished(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Ta
         now = session.get_one(Project, project.id, populate_existing=True)
         if features.covered(session, project.id) < now.next_number:
             return False
+        if now.settings["encoder"] != began.settings["encoder"]:
+            raise Interrupted("another encoder was asked for")
         request_round_if_labels_wait(session, now)
         if now.ranked_round == 0 and now.n_labels == 0:
             request_round(session, now, forced=False)  # the cold start: the first labels should cover the pool
+        if _trained_on(session, project.id) not in (None, encoder.name):
+            request_round(session, now, forced=False)  # the ranking is another encoder's
         request_drift(session, project.id)
         context.finish(session, _result(encoder, now.next_number, tally))
     return True
+
+
+def _trained_on(session: Session, project_id: int) -> str | None:
+    """The encoder whose features the newest student was trained on; None before there is one."""
+    newest = registry.list_students(session, project_id, limit=1)
+    return newest[0].recipe.get("encoder") if newest else None
 
 
 def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Tally, keep: Keep) -> None:

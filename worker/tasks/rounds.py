@@ -25,6 +25,7 @@ from winnow.projects import class_names
 from winnow.queue import QueueRow, replace_queue
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
+from worker.encoder_choice import settle_encoder
 from worker.finetuned_files import put_weights
 from worker.lessons import write_lesson
 from worker.llm.panel import make_panel
@@ -56,13 +57,14 @@ def run(runtime: Runtime, context: JobContext) -> None:
     if snapshot.project.next_number == 0:
         _no_data(runtime, context, snapshot, "The pool is empty: add items, then label some of at least two classes.")
         return
+    settle_encoder(runtime, context, snapshot)
     context.progress(0.04, "loading the features")
     data, rows, encoder = load_data(runtime, context, snapshot)
     data = replace(data, panel=make_panel(runtime, context, snapshot.project, rows))
     recipe = make_recipe(snapshot, encoder.name, runtime.settings)
     recipe = replace(recipe, forced=bool(context.payload.get("forced")))
     checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest)
-    previous = load_previous(runtime, snapshot)
+    previous = load_previous(runtime, snapshot, encoder.name)
     result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
     context.flops = result.flops
     log.info("round.chose", **{name: result.metrics[name] for name in _CHOICES if name in result.metrics})
@@ -70,7 +72,9 @@ def run(runtime: Runtime, context: JobContext) -> None:
         _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return
     with runtime.database.read() as session:
-        result.metrics["encoder"] = encoder_facts(session, snapshot.project.id)
+        result.metrics["encoder"] = facts = encoder_facts(session, snapshot.project)
+    if facts and facts["choice"]:
+        result.metrics["explanation"] += f" The encoder is {facts['name']}: {facts['choice']['why']}."
     about = {"name": encoder.name, "digest": encoder.digest}
     stored = _store(runtime, context, data, result, rows, about, previous)
     with runtime.database.write() as session:
