@@ -111,8 +111,8 @@ def distil(
     """Train a student of a family on soft labels of the pool and on labels.
 
     Args:
-        family: ``static``, ``hashed`` or ``transformer-1`` to ``-3`` (texts), ``convnet`` (encoded images) or ``mlp``
-            (feature vectors).
+        family: ``static``, ``static-pieces``, ``hashed`` or ``transformer-1`` to ``-3`` (texts), ``convnet`` (encoded
+            images) or ``mlp`` (feature vectors).
         items: n raw items of the pool; they also decide the shape of a fresh student.
         soft: The teacher's probabilities for them, (n, C).
         labeled_items: l raw items with labels; they may be among ``items`` too.

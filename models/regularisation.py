@@ -106,6 +106,20 @@ def deal_folds(y: IntArray, exploration: ArrayLike | None, rng: np.random.Genera
     return folds
 
 
+def tested_losses(Z: FloatArray, y: IntArray, folds: IntArray) -> NDArray[np.float64]:
+    """The log-loss of each tested row by a model without its fold, (tested rows,), at the C of the least mean loss.
+
+    Rows come fold by fold, each fold's in their order; a large problem tests fewer of the folds, the first ones.
+
+    Args:
+        Z: Standardised rows, (n, d).
+        y: Classes, (n,), each of 0 … n_classes - 1 among them.
+        folds: As `deal_folds` deals them, (n,).
+    """
+    rows = _path_losses(Z, y, folds, int(y.max()) + 1)[1]
+    return np.asarray(rows[rows.mean(axis=1).argmin()])
+
+
 def _path_losses(
     Z: FloatArray, y: IntArray, folds: IntArray, n_classes: int, n_views: int = 1
 ) -> tuple[list[float], NDArray[np.float64]]:

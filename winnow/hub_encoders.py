@@ -11,8 +11,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 PREFIX = "hf:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_CODE = re.compile(r"[a-z]{2,3}")
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
 _PREPROCESSOR = "preprocessor_config.json"
+
+
+def _code(code: str) -> str:
+    if not _CODE.fullmatch(code):
+        raise ValueError("a language is named by its code, such as en")
+    return code
+
+
+LanguageCode = Annotated[str, AfterValidator(_code)]
 
 
 class HubEntry(BaseModel):
@@ -25,6 +35,9 @@ class HubEntry(BaseModel):
     pooling: Literal["auto", "mean", "cls", "pooled"] = "auto"
     max_tokens: int | None = Field(None, ge=8, le=32_768)
     prefix: str = Field("", max_length=1000, description="Put in front of every text.")
+    languages: list[LanguageCode] | None = Field(
+        None, description="Codes (ISO 639) of what it was trained on; without them nobody is warned of others."
+    )
     revision: str | None = Field(None, description="Commit, tag or branch, of a model of the hub.")
 
 

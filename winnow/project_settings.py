@@ -59,7 +59,7 @@ TEACHERS = {
 #: Students that are cut from the encoder, by how many of its layers they have.
 TRANSFORMERS = ("transformer-1", "transformer-2", "transformer-3")
 STUDENTS = {
-    "text": ("auto", "static", "hashed", *TRANSFORMERS),
+    "text": ("auto", "static", "hashed", "static-pieces", *TRANSFORMERS),
     "image": ("auto", "convnet"),
     "features": ("auto", "mlp"),
 }

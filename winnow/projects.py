@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from winnow.db.base import utcnow
 from winnow.db.session import lock_project
 from winnow.db.tables import (
-    Encoder,
     Label,
     Lease,
     Member,
@@ -21,6 +20,7 @@ from winnow.db.tables import (
 )
 from winnow.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from winnow.hub_encoders import HubEntry
+from winnow.jobs import request_encode
 from winnow.label_classes import complete_classes
 from winnow.llm_endpoints import LlmEndpoint
 from winnow.names import check_name, check_text
@@ -138,9 +138,11 @@ def update_project(
 ) -> Project:
     """Change what is given of a project; ``settings`` are laid over the present ones. The rest as in `create_project`.
 
+    Another ``encoder`` encodes all items anew; a round follows.
+
     Raises:
         Invalid: a field cannot be used.
-        Conflict: a class with labels would go, or a setting that what is there already rests on would change.
+        Conflict: a class with labels would go.
     """
     lock_project(session, project_id)
     project = session.get_one(Project, project_id, populate_existing=True)
@@ -154,10 +156,11 @@ def update_project(
         project.labels = list(classes)
     if settings is not None:
         complete = validate_settings(settings, project.task, project.settings, hub, teachers, llm)
-        _check_settings_can_change(session, project, complete)
         before, project.settings = project.settings, complete
         if complete["overlap"] != before["overlap"]:
             settle_overlap(session, project)
+        if complete["encoder"] != before["encoder"] and project.next_number and project.archived_at is None:
+            request_encode(session, project.id)
     if archived is not None:
         project.archived_at = (project.archived_at or utcnow()) if archived else None
     session.flush()
@@ -257,8 +260,3 @@ def _check_no_class_in_use_goes(session: Session, project: Project, kept: set[st
     if gone & used:
         names = ", ".join(sorted(gone & used))
         raise Conflict(f"These classes have labels and cannot go: {names}. Change or undo those labels first.")
-
-
-def _check_settings_can_change(session: Session, project: Project, complete: dict[str, Any]) -> None:
-    if complete["encoder"] != project.settings["encoder"] and session.get(Encoder, project.id) is not None:
-        raise Conflict("encoder cannot change once items are encoded. Make a new project for another encoder.")

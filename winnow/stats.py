@@ -8,8 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from winnow import llm_answers
-from winnow.db.tables import FeatureShard, Job, Label, Project, Round, Student, User
+from winnow.db.tables import Job, Label, Project, Round, Student, User
 from winnow.drift import newest_drift
+from winnow.encoder_facts import cut_share, encoder_facts
+from winnow.features import covered
 from winnow.holdout import LEAST_ITEMS
 from winnow.label_rows import rfc3339
 from winnow.ledger import totals
@@ -37,6 +39,7 @@ def project_stats(session: Session, project: Project) -> dict[str, Any]:
         "holdout_items": project.n_holdout_labels + project.n_open_holdout,
         "agreement": None,
         "labels_saved": None,
+        "encoder": encoder_facts(session, project),
         "drift": newest_drift(session, project.id),
         "ledger": {**totals(session, project.id), "llm": llm_answers.totals(session, project.id)},
         "budget": None,
@@ -130,17 +133,14 @@ def _freshness(session: Session, project: Project) -> dict[str, Any]:
         if row.kind != "round" or row.state == "running"
     }
     encode = active.get("encode")
-    encoded, cut = session.execute(
-        select(func.max(FeatureShard.stop), func.sum(FeatureShard.n_cut)).where(FeatureShard.project_id == project.id)
-    ).one()
     return {
         "round": project.ranked_round,
         "labels_behind": _behind(session, project),
         "next_round_in": labels_until_due(project),
         "training": "round" in active,
         "encoding": None if encode is None else {"progress": encode.progress, "message": encode.message},
-        "encoded": min(encoded or 0, project.n_items),
-        "cut_share": (cut or 0) / encoded if encoded else None,
+        "encoded": min(covered(session, project.id), project.n_items),
+        "cut_share": cut_share(session, project.id),
         "trouble": _trouble(session, project),
     }
 

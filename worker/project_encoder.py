@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
@@ -18,6 +20,7 @@ from winnow.db.session import lock_project
 from winnow.db.tables import Project
 from winnow.hub_encoders import PREFIX
 from winnow.jobs import JobContext
+from winnow.project_settings import TRANSFORMERS
 from winnow.scratch import scratch_folder
 from winnow.settings import Settings
 from worker.base import Runtime
@@ -26,6 +29,8 @@ from worker.class_names import name_phrases, name_words
 log = structlog.get_logger(__name__)
 
 FIT_SAMPLE = 10_000
+#: Where an encoder's row keeps why ``auto`` took it.
+CHOICE = "choice"
 #: An encoder that learned from fewer items than this learns again once the pool is four times as large.
 FIT_ENOUGH = 2_000
 
@@ -42,19 +47,15 @@ def project_encoder(runtime: Runtime, context: JobContext, project: Project) -> 
     if stored is not None and _fits(stored, project):
         return stored_encoder(runtime, stored)
     replaces = None if stored is None else stored.digest
-    fresh, fitted_on = _fitted(runtime, project)
-    path = attempt_files.folder(project.id, "encoders", context.job_id, context.attempt)
-    with scratch_folder(runtime.settings) as folder:
-        save_encoder(fresh, folder)
-        attempt_files.put_folder(runtime.storage, folder, path)
+    choice = None if stored is None else stored.details.get(CHOICE)
+    fresh, fitted_on = fitted_encoder(runtime, project, _wanted(project, choice))
+    row = stored_files(runtime, context, project.id, fresh, fitted_on, choice)
     with runtime.database.write() as session:
         lock_project(session, project.id)
         context.fence(session)
         now = features.encoder_of(session, project.id)
-        if now is not None and now.digest != replaces:
-            stored = now  # another job was first
-        else:
-            stored = features.set_encoder(session, _row(fresh, project.id, path, fitted_on))
+        another_was_first = now is not None and now.digest != replaces
+        stored = now if now is not None and another_was_first else features.set_encoder(session, row)
     if stored.digest != fresh.digest:
         return stored_encoder(runtime, stored)
     runtime.kept["encoder"] = fresh
@@ -73,14 +74,26 @@ def _fits(stored: tables.Encoder, project: Project) -> bool:
     """Whether it is the one that the settings name, and has not been outgrown by its pool."""
     fitted_on = stored.details.get("fitted_on")
     outgrown = fitted_on is not None and fitted_on < FIT_ENOUGH and project.next_number >= 4 * fitted_on
-    wanted = project.settings["encoder"]
+    wanted = _wanted(project, stored.details.get(CHOICE))
     # One that is named needs not be there any more: what is encoded stays so when the operator's registry changes.
     return (stored.name == (resolve_auto(wanted, project.task) if wanted == "auto" else wanted)) and not outgrown
 
 
-def _fitted(runtime: Runtime, project: Project) -> tuple[Encoder, int | None]:
+def _wanted(project: Project, choice: Mapping[str, Any] | None) -> str:
+    """What the settings name; for ``auto`` what was chosen, once something was (`worker.encoder_choice`).
+
+    Students that are cut from an encoder's layers cannot be cut from one that has none, whatever was chosen before.
+    """
+    asked = str(project.settings["encoder"])
+    if choice is None or asked != "auto" or project.settings["student"] in TRANSFORMERS:
+        return asked
+    return str(choice["encoder"])
+
+
+def fitted_encoder(runtime: Runtime, project: Project, name: str) -> tuple[Encoder, int | None]:
+    """A new encoder for a project, and how many of its items it learned from; None where it learns from none."""
     cache, hub = encoder_cache(runtime.settings), hub_models(runtime.settings)
-    encoder = make_encoder(project.settings["encoder"], project.task, cache=cache, hub=hub)
+    encoder = make_encoder(name, project.task, cache=cache, hub=hub)
     learns = encoder.needs_fit
     if not learns and encoder.dim:
         return encoder, None
@@ -93,8 +106,22 @@ def _fitted(runtime: Runtime, project: Project) -> tuple[Encoder, int | None]:
     return encoder, count if learns else None
 
 
-def _row(encoder: Encoder, project_id: int, path: str, fitted_on: int | None) -> tables.Encoder:
+def stored_files(
+    runtime: Runtime,
+    context: JobContext,
+    project_id: int,
+    encoder: Encoder,
+    fitted_on: int | None,
+    choice: Mapping[str, Any] | None,
+) -> tables.Encoder:
+    """Put an encoder's files into the storage; gives the row that makes it the project's, not yet written."""
+    path = attempt_files.folder(project_id, "encoders", context.job_id, context.attempt)
+    with scratch_folder(runtime.settings) as folder:
+        save_encoder(encoder, folder)
+        attempt_files.put_folder(runtime.storage, folder, path)
     details = {**encoder.details(), **({} if fitted_on is None else {"fitted_on": fitted_on})}
+    if choice is not None:
+        details[CHOICE] = dict(choice)
     return tables.Encoder(
         project_id=project_id,
         name=encoder.name,

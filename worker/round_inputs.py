@@ -307,8 +307,11 @@ def _with_further(
         return cast(Features, np.memmap(copy, matrix.array.dtype, "r", shape=shape))
 
 
-def load_previous(runtime: Runtime, snapshot: Snapshot) -> PreviousRound | None:
-    """The last round's teacher and the current student, for a warm start; None before there is one."""
+def load_previous(runtime: Runtime, snapshot: Snapshot, encoder: str) -> PreviousRound | None:
+    """The last round's teacher and the current student, for a warm start; None before there is one.
+
+    What was learned from the features of another encoder than ``encoder`` is of no use: all of it is learned afresh.
+    """
     with runtime.database.read() as session:
         last = next(iter(registry.list_students(session, snapshot.project.id, limit=1)), None)
         current = registry.current_version(session, snapshot.project.id)
@@ -316,9 +319,13 @@ def load_previous(runtime: Runtime, snapshot: Snapshot) -> PreviousRound | None:
     if last is None:
         return None
     try:
-        return _previous(runtime, snapshot.project, last, student)
+        previous = _previous(runtime, snapshot.project, last, student)
     except FileNotFoundError:  # files that somebody took away: start afresh
         return None
+    if last.recipe.get("encoder", encoder) == encoder:
+        return previous
+    # No labels at the last cold start: a student that many more labels than that are there for starts cold.
+    return replace(previous, teacher=None, finetuned=None, finetuned_in=None, cold_labels=0, trained_labels=0)
 
 
 def _previous(runtime: Runtime, project: Project, last: Student, current: Student | None) -> PreviousRound:

@@ -57,6 +57,43 @@ class Freshness(BaseModel):
     trouble: str | None = Field(description="Why the last round or encoding failed; null where it did not.")
 
 
+class Language(BaseModel):
+    """A language of a sample of the pool's texts, and its share."""
+
+    language: str = Field(description="Its code (ISO 639).")
+    name: str
+    share: float
+
+
+class Languages(BaseModel):
+    """What a look at a sample of the pool's texts found."""
+
+    sample: int = Field(description="So many texts were looked at.")
+    found: list[Language] = Field(description="The commonest, at most five.")
+    unclear: float = Field(description="The share of texts that are too short to tell, or in no language.")
+    known: list[str] = Field(description="Codes of the languages that the encoder was trained on.")
+
+
+class EncoderChoice(BaseModel):
+    """Why `auto` took an encoder."""
+
+    encoder: str
+    losses: dict[str, float] = Field(description="Cross-validated log-loss of each encoder that was compared.")
+    tested: int = Field(description="On so many labels.")
+    labels: int = Field(description="So many labels there were.")
+    why: str
+
+
+class EncoderFacts(BaseModel):
+    """The encoder, what it cannot read to its end, and the languages of the texts."""
+
+    name: str
+    cut_share: float | None
+    languages: Languages | None = Field(description="Null where it reads any language, and before anybody looked.")
+    choice: EncoderChoice | None = Field(description="Null until something was compared, and where settings name one.")
+    words: list[str] = Field(description="What people should know of it; empty where all is well.")
+
+
 class Difference(BaseModel):
     """A share or a mean in the pool and among the newest items, and the 95 % interval of the difference."""
 
@@ -103,6 +140,7 @@ class StatsOut(BaseModel):
     holdout_items: int = Field(description="How many items are held out for measuring, labelled ones included.")
     agreement: None
     labels_saved: None
+    encoder: EncoderFacts | None = Field(description="Null before anything is encoded.")
     drift: Drift | None = Field(description="Null until there is a student and a stretch that came later.")
     ledger: dict[str, Any]
     budget: None

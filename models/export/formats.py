@@ -113,7 +113,7 @@ def compare(
 
 def preprocess_for(network: Network, runtime: str) -> dict[str, Any] | None:
     """What preprocess.json must say for a runtime: where texts do not go in as they are, it names the words."""
-    if isinstance(network, StaticNetwork) and runtime != "onnx":
+    if isinstance(network, StaticNetwork) and network.splits_texts and runtime != "onnx":
         return {"kind": "words", "words": network.words.lines()}
     return network.preprocess()
 

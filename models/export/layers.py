@@ -93,9 +93,9 @@ def layers_of(network: Network) -> list[Layer]:
 
 
 def _static(network: StaticNetwork) -> list[Layer]:
-    words, norm = network.words.rows, network.norm
+    words, norm = network.words.rows if network.splits_texts else {}, network.norm
     return [
-        Words("words", list(words), list(words.values())),
+        *([Words("words", list(words), list(words.values()))] if network.splits_texts else []),
         Table("table", _numpy(network.table.weight)),
         Normalise("norm", _numpy(norm.weight), _numpy(norm.bias), norm.eps),
         Dense("hidden", _numpy(network.hidden.weight).T.copy(), _numpy(network.hidden.bias), relu=True),

@@ -72,7 +72,7 @@ def _input(network: Network, texts: bool) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)
     if isinstance(network, MlpNetwork):
         return helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["items", len(network.center)])
-    if isinstance(network, StaticNetwork) and texts:
+    if isinstance(network, StaticNetwork) and network.splits_texts and texts:
         return helper.make_tensor_value_info(INPUT, TensorProto.STRING, ["items"])
     return helper.make_tensor_value_info(INPUT, TensorProto.INT64, ["items", "ids"])
 

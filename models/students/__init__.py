@@ -15,6 +15,10 @@ TRANSFORMERS = ("transformer-1", "transformer-2", "transformer-3")
 """These read texts too, but are only made when named: each takes minutes to train where the others take seconds."""
 
 
+PIECES = ("static-pieces",)
+"""Made when named, too: its bundles need the package tokenizers."""
+
+
 def make_family(task: str, name: str = "auto") -> str:
     """The family of students for a task; raises ModelError where ``name`` does not read such items.
 
@@ -24,7 +28,7 @@ def make_family(task: str, name: str = "auto") -> str:
     families = FAMILIES_OF_TASK.get(task)
     if families is None:
         raise ModelError(f"There is no student for {task!r} items; use one of: {', '.join(FAMILIES_OF_TASK)}.")
-    named = (*families, *TRANSFORMERS) if task == "text" else families
+    named = (*families, *PIECES, *TRANSFORMERS) if task == "text" else families
     if name not in ("auto", *named):
         known = ", ".join(map(repr, named))
         raise ModelError(f"The student {name!r} does not read {task} items; use 'auto' or one of: {known}.")
@@ -36,10 +40,11 @@ def network_class(family: str) -> type[Network]:
     from models.students.convnet import ConvNetwork
     from models.students.hashed import HashedNetwork
     from models.students.mlp import MlpNetwork
+    from models.students.pieces import PiecesNetwork
     from models.students.static import StaticNetwork
     from models.students.transformer import OneLayer, ThreeLayers, TwoLayers
 
-    kinds = (StaticNetwork, HashedNetwork, ConvNetwork, MlpNetwork, OneLayer, TwoLayers, ThreeLayers)
+    kinds = (StaticNetwork, PiecesNetwork, HashedNetwork, ConvNetwork, MlpNetwork, OneLayer, TwoLayers, ThreeLayers)
     classes: dict[str, type[Network]] = {kind.family: kind for kind in kinds}
     if family not in classes:
         raise ModelError(f"There is no student family {family!r}; use one of: {', '.join(classes)}.")

@@ -28,7 +28,7 @@ from predictor.words import fold, word_forms
 
 MOST_WORDS = 20_000
 """The most frequent words that get a vector: a megabyte and a half in INT8."""
-_DIM = 64
+DIM = 64
 _HIDDEN = {40: 128}  # for so many classes at most
 _HIDDEN_OF_MANY = 256
 _LEAST_TEXTS = 2  # that a word must be in, in a pool of some size
@@ -124,6 +124,8 @@ class StaticNetwork(Network):
     epochs: ClassVar[int] = 10
     batch_size: ClassVar[int] = 512
     reads_features: ClassVar[Literal["never", "cold", "always"]] = "cold"
+    splits_texts: ClassVar[bool] = True
+    """Whether a graph can split texts as it does."""
 
     def __init__(self, words: Words, dim: int, hidden: int, n_classes: int):
         super().__init__()
@@ -136,16 +138,19 @@ class StaticNetwork(Network):
 
     @classmethod
     def create(cls, items: Sequence[RawItem], n_classes: int, generator: torch.Generator) -> StaticNetwork:
-        hidden = next((units for most, units in _HIDDEN.items() if n_classes <= most), _HIDDEN_OF_MANY)
-        network = cls(Words.of(_texts(items)), _DIM, hidden, n_classes)
+        network = cls(Words.of(checked_texts(items)), DIM, hidden_units(n_classes), n_classes)
+        network.draw_weights(generator)
+        return network
+
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """Begin at random."""
         with torch.no_grad():
-            network.table.weight.normal_(0.0, _SPREAD, generator=generator)
-            network.table.weight[0] = 0
-            network.norm.reset_parameters()
-            for layer in (network.hidden, network.head):
+            self.table.weight.normal_(0.0, _SPREAD, generator=generator)
+            self.table.weight[0] = 0
+            self.norm.reset_parameters()
+            for layer in (self.hidden, self.head):
                 layer.weight.normal_(0.0, (2.0 / layer.in_features) ** 0.5, generator=generator)
                 layer.bias.zero_()
-        return network
 
     def begin_from(self, inputs: Inputs, features: ArrayLike) -> None:
         """Vectors whose means approach the features, on the scale on which training moves them."""
@@ -162,7 +167,7 @@ class StaticNetwork(Network):
 
     @classmethod
     def restore(cls, arrays: Arrays) -> StaticNetwork:
-        words = Words.from_array(arrays["words"])
+        words = cls.words_of(arrays)
         rows, dim = arrays["table.weight"].shape
         if rows != words.count + 1:
             raise ValueError(f"{words.count} words for a table of {rows} rows")
@@ -176,12 +181,21 @@ class StaticNetwork(Network):
         network.scale = float(arrays["scale"][0])
         return network
 
+    @classmethod
+    def words_of(cls, arrays: Arrays) -> Words:
+        """The words among a student's arrays."""
+        return Words.from_array(arrays["words"])
+
+    def word_arrays(self) -> dict[str, NDArray[Any]]:
+        """What `words_of` reads."""
+        return {"words": self.words.array()}
+
     @property
     def n_classes(self) -> int:
         return self.head.out_features
 
     def prepare(self, items: Sequence[RawItem]) -> HashedTexts:
-        ids, counts = self.words.look_up(_texts(items))
+        ids, counts = self.words.look_up(checked_texts(items))
         return HashedTexts(ids, counts, np.cumsum(counts) - counts)
 
     def forward(self, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
@@ -198,7 +212,7 @@ class StaticNetwork(Network):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         weights = {name: tensor.detach().numpy() for name, tensor in self.state_dict().items()}
-        return {**weights, "words": self.words.array(), "scale": np.array([self.scale], np.float32)}
+        return {**weights, **self.word_arrays(), "scale": np.array([self.scale], np.float32)}
 
     def preprocess(self) -> dict[str, Any] | None:
         return None
@@ -209,7 +223,13 @@ class StaticNetwork(Network):
         return float(len(texts.ids)) * self.table.embedding_dim + 2.0 * len(texts) * dense
 
 
-def _texts(items: Sequence[RawItem]) -> Sequence[str]:
+def hidden_units(n_classes: int) -> int:
+    """How wide the hidden layer is."""
+    return next((units for most, units in _HIDDEN.items() if n_classes <= most), _HIDDEN_OF_MANY)
+
+
+def checked_texts(items: Sequence[RawItem]) -> Sequence[str]:
+    """The items where all are texts; raises BadInput for the first that is none."""
     for index, item in enumerate(items):
         if not isinstance(item, str):
             raise BadInput(f"Item {index} is no text but {type(item).__name__}.")

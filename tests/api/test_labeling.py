@@ -19,6 +19,8 @@ import pytest
 from tests.api.conftest import make_project
 from tests.api.test_items import Api, add, at, join
 from tests.winnow.pools import word
+from winnow.db.session import Database
+from winnow.db.tables import Encoder, FeatureShard
 
 
 @pytest.fixture
@@ -258,6 +260,34 @@ def test_stats_have_the_fields_of_the_contract(owner: httpx.Client, project: dic
     assert freshness["training"] is False
     assert freshness["trouble"] is None
     assert freshness["encoding"] == {"progress": 0.0, "message": ""}
+    assert stats["encoder"] is None
+
+
+def test_stats_say_what_the_encoder_cannot_read(
+    owner: httpx.Client, project: dict[str, Any], database: Database
+) -> None:
+    seen = {"sample": 10, "items": 10, "found": {"de": 8, "en": 1}, "unclear": 1, "known": ["en"]}
+    number = int(project["id"])
+    with database.write() as session:
+        session.add(
+            Encoder(
+                project_id=number, name="minilm", version="1", digest="x", dim=2, dtype="float16", path="p",
+                details={"languages": seen},
+            )
+        )  # fmt: skip
+        session.add(FeatureShard(project_id=number, start=0, stop=10, path="q", n_cut=2))
+    told = owner.get(at(project, "stats")).json()["encoder"]
+    assert (told["name"], told["cut_share"]) == ("minilm", 0.2)
+    assert told["languages"] == {
+        "sample": 10,
+        "found": [
+            {"language": "de", "name": "German", "share": 0.8},
+            {"language": "en", "name": "English", "share": 0.1},
+        ],
+        "unclear": 0.1,
+        "known": ["en"],
+    }
+    assert [words[:19] for words in told["words"]] == ["About 80 % of a sam", "20.0 % of the texts"]
 
 
 def test_eight_people_at_once_label_every_item_once(owner: httpx.Client, api: Api, sign_up: Callable[..., str]) -> None:

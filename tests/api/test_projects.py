@@ -13,7 +13,7 @@ from sqlalchemy import select
 from tests.api.conftest import make_project
 from winnow.db.base import utcnow
 from winnow.db.session import Database
-from winnow.db.tables import AuditEntry, Encoder, Item, Label, Member, Project
+from winnow.db.tables import AuditEntry, Encoder, Item, Job, Label, Member, Project
 from winnow.hub_encoders import HubEntry
 from winnow.settings import Settings
 from winnow.storage import Storage
@@ -197,9 +197,17 @@ def test_a_registered_encoder_may_be_named_and_no_other(app: FastAPI, owner: htt
             assert "auto, minilm, hashed, hf:bert" in error["msg"]
 
 
-def test_settings_that_things_rest_on_are_fixed(owner: httpx.Client, database: Database) -> None:
+def test_another_encoder_asks_for_encoding_and_other_settings_do_not(owner: httpx.Client, database: Database) -> None:
     made = make_project(owner)
     project_id = int(str(made["id"]))
+
+    def asked() -> int:
+        with database.read() as session:
+            return len(session.scalars(select(Job).where(Job.project_id == project_id, Job.kind == "encode")).all())
+
+    assert owner.patch(f"/projects/{made['id']}", json={"settings": {"encoder": "hashed"}}).status_code == 200
+    assert owner.patch(f"/projects/{made['id']}", json={"settings": {"encoder": "auto"}}).status_code == 200
+    assert asked() == 0  # there is nothing to encode
     assert owner.patch(f"/projects/{made['id']}", json={"settings": {"overlap": 2}}).status_code == 200
     add_item(database, project_id)
     with database.write() as session:
@@ -215,9 +223,15 @@ def test_settings_that_things_rest_on_are_fixed(owner: httpx.Client, database: D
                 details={},
             )
         )
-    assert owner.patch(f"/projects/{made['id']}", json={"settings": {"encoder": "hashed"}}).status_code == 409
+        session.get_one(Project, project_id).next_number = 1
     same = {"overlap": 3, "encoder": "auto", "batch_size": 30}
     assert owner.patch(f"/projects/{made['id']}", json={"settings": same}).status_code == 200
+    assert asked() == 0
+    answer = owner.patch(f"/projects/{made['id']}", json={"settings": {"encoder": "hashed"}})
+    assert answer.json()["settings"]["encoder"] == "hashed"
+    assert asked() == 1
+    wrong = {"student": "transformer-2", "encoder": "hashed"}
+    assert owner.patch(f"/projects/{made['id']}", json={"settings": wrong}).status_code == 422
 
 
 @pytest.mark.parametrize("params", [{}, {"confirm": "another"}, {"confirm": "Mail"}])

@@ -18,7 +18,7 @@ from ui.views.new_project import label_lines
 from ui.views.rounds import curve_points, explanation, freshness_line
 from winnow.db.base import utcnow
 from winnow.db.session import Database
-from winnow.db.tables import Round, Student
+from winnow.db.tables import Encoder, Round, Student
 from winnow.registry import add_student
 from winnow.rounds import record_round
 
@@ -143,6 +143,29 @@ class TestPages:
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_text("Saved.")).to_be_visible()
         assert owner.project(project.id).settings["strategy"] == "modal:margin_sampling"
+
+    def test_a_language_that_the_encoder_does_not_know_is_said_and_another_encoder_taken(
+        self, page: Page, ui: UiProcess, owner: Client, database: Database, make_project: Callable[..., Project]
+    ) -> None:
+        project = make_project(["eins", "zwei"])
+        seen = {"sample": 20, "items": 20, "found": {"de": 18}, "unclear": 2, "known": ["en"]}
+        with database.write() as session:
+            session.add(
+                Encoder(
+                    project_id=int(project.id), name="minilm", version="1", digest="x", dim=2, dtype="float16",
+                    path="x", details={"languages": seen},
+                )
+            )  # fmt: skip
+        said = "About 90 % of a sample of 20 texts look German; the encoder minilm was trained on English."
+        page.goto(f"{ui.url}/rounds?project={project.id}")
+        expect(page.get_by_role("alert")).to_contain_text(said)
+        page.goto(f"{ui.url}/settings?project={project.id}")
+        expect(page.get_by_role("alert")).to_contain_text(said)
+        page.get_by_role("combobox", name="Encoder").click()
+        page.get_by_role("option", name="hashed").click()
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Saved.")).to_be_visible()
+        assert owner.project(project.id).settings["encoder"] == "hashed"
 
     def test_a_project_too_small_to_measure_says_so(
         self, page: Page, ui: UiProcess, make_project: Callable[..., Project]

@@ -44,6 +44,8 @@ def test_the_registry_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch
         {"a": {"source": "x", "trust_remote_code": True}},
         {"a": {"source": "x", "max_tokens": 1}},
         {"a": {"source": "x", "task": "features"}},
+        {"a": {"source": "x", "languages": ["English"]}},
+        {"a": {"source": "x", "languages": "en"}},
     ],
 )
 def test_an_entry_that_cannot_be_is_refused_at_the_start(entries: dict[str, Any]) -> None:

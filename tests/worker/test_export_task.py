@@ -15,9 +15,9 @@ from sqlalchemy import update
 from models.export.bundle import export_bundle
 from tests.worker.conftest import Begun
 from tests.worker.service import Service
-from winnow import exports, jobs, rounds
+from winnow import exports, jobs, registry, rounds
 from winnow.db.base import utcnow
-from winnow.db.tables import Job, Project
+from winnow.db.tables import Job, Project, Student
 from worker.base import run_job
 from worker.tasks import export
 
@@ -54,6 +54,33 @@ def test_an_export_leaves_a_bundle_that_its_result_points_to(service: Service, t
         card = bundle.read("README.md").decode()
     assert "human" in card
     assert run_job(service.runtime(), "export", asked.id, export.run) == "not waiting"
+
+
+def test_a_student_of_word_pieces_is_trained_and_exported_where_it_is_named(service: Service) -> None:
+    project = service.make_project(80, student="static-pieces")
+    service.work()
+    service.label(project, 20)
+    service.work()
+    with service.database.write() as session:
+        assert registry.get_student(session, project, 1).family == "static-pieces"
+        jobs.create_job(session, "export", project, {"version": 1, "format": "onnx-int8"}, service.user_id)
+    assert service.work() == ["succeeded"]
+    [job] = service.jobs("export")
+    with zipfile.ZipFile(io.BytesIO(service.storage.get_bytes(exports.bundle_path(job)))) as bundle:
+        assert "tokenizer.json" in bundle.namelist()
+        assert "Long texts are cut: 0.0%" in bundle.read("README.md").decode()
+
+
+def test_the_card_says_what_the_teachers_encoder_read_badly() -> None:
+    found = [{"language": "de", "name": "German", "share": 0.8}, {"language": "en", "name": "English", "share": 0.15}]
+    told = {"languages": {"sample": 500, "found": found, "unclear": 0.05, "known": ["en"]}, "cut_share": 0.021}
+    assert export._encoder_limits(Student(metrics={"encoder": told})) == [
+        "Languages of a sample of 500 texts: German 80%, English 15%; its teacher's encoder was trained on English.",
+        "Its teacher did not read 2.1% of the texts to their ends.",
+    ]
+    unread = {"languages": None, "cut_share": 0.0}
+    assert export._encoder_limits(Student(metrics={"encoder": unread})) == []
+    assert export._encoder_limits(Student(metrics={})) == []
 
 
 def ask(service: Service, project: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,12 @@ from sqlalchemy import select
 from tests.models.tiny_hub_models import tiny_bert, tiny_vit
 from tests.worker.service import HAM, SPAM, Service
 from winnow import registry
-from winnow.db.tables import Encoder, Round
+from winnow.db.tables import Encoder, Project, Round
 from winnow.features import FeatureStore
 from winnow.hub_encoders import HubEntry
 from winnow.jobs import request_encode
 from winnow.projects import create_project
+from winnow.stats import project_stats
 from winnow.users import Identity
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *SPAM, *HAM]
@@ -88,6 +90,8 @@ def test_a_registered_model_encodes_and_its_student_is_promoted(service: Service
         assert registry.current_version(session, project) == 1
         done = session.scalars(select(Round).where(Round.project_id == project, Round.n > 0)).all()
         assert done[-1].promoted
+        told = {"name": "hf:tiny", "cut_share": 0.0, "languages": None, "words": []}
+        assert done[-1].metrics["encoder"] == told
         stored = session.get_one(Encoder, project)
         assert (stored.name, stored.digest) == ("hf:tiny", matrix.digest)
         assert str(tiny) not in str(stored.details)  # where the operator keeps it is nobody's business
@@ -174,3 +178,36 @@ def test_an_entry_that_is_gone_is_said_and_rounds_go_on(service: Service, tiny: 
     add_texts(service, project, range(200, 203))
     service.work()
     assert "'hf:tiny' cannot be used: it is not registered any more" in failure(service)
+
+
+def test_texts_that_are_cut_and_languages_that_it_does_not_know_are_said(service: Service, tiny: Path) -> None:
+    entry = HubEntry(source=str(tiny), max_tokens=8, languages=["en"])
+    service = replace(service, settings=service.settings.model_copy(update={"hf_encoders": {"tiny": entry}}))
+    project = project_of(service, "hf:tiny")
+    long = "Meine neue Karte ist leider immer noch nicht bei mir angekommen, Nummer"
+    short = [" ".join(words) for words in itertools.permutations(("click", "prize", "lunch", "garden"), 3)]
+    service.add_rows(project, [{"text": text} for text in [*(f"{long} {n}" for n in range(6)), *short]])
+    assert set(service.work()) == {"succeeded"}
+
+    with service.database.read() as session:
+        stats = project_stats(session, session.get_one(Project, project))
+    assert stats["freshness"]["cut_share"] == 0.2
+    told = stats["encoder"]
+    assert (told["name"], told["cut_share"], told["languages"]["sample"]) == ("hf:tiny", 0.2, 30)
+    assert {"language": "de", "name": "German", "share": 0.2} in told["languages"]["found"]
+    assert told["words"] == [
+        "About 20 % of a sample of 30 texts look German; the encoder hf:tiny was trained on English. Set encoder to "
+        "hashed, which reads any language, or to a multilingual one that the operator registered.",
+        "20.0 % of the texts are longer than the encoder reads: it does not see their ends.",
+    ]
+
+    service.add_rows(project, [{"text": f"{' '.join(HAM[:3])} {n}"} for n in range(89)])
+    assert set(service.work()) == {"succeeded"}
+    with service.database.read() as session:
+        seen = session.get_one(Encoder, project).details["languages"]
+    assert (seen["items"], seen["sample"]) == (30, 30)  # it has not grown enough to look again
+    service.add_rows(project, [{"text": f"{long} {n}"} for n in range(6, 7)])
+    assert set(service.work()) == {"succeeded"}
+    with service.database.read() as session:
+        seen = session.get_one(Encoder, project).details["languages"]
+    assert (seen["items"], seen["sample"], seen["found"]["de"]) == (120, 120, 7)

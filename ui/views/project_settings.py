@@ -9,6 +9,7 @@ import streamlit as st
 from client import Project
 from ui.escaping import escape
 from ui.session import Visitor, open_project, told
+from ui.views.encoder import encoder_field, show_encoder
 from ui.views.language_model import notice
 from ui.views.model_choices import BadProfile, Offered, model_fields, note_saved
 from ui.views.new_project import label_lines
@@ -23,6 +24,7 @@ _FIELDS = {
     "lease_seconds": "Seconds that an item is held",
     "collect": "Collecting inputs",
     "cold_retrain": "Training afresh in the background",
+    "encoder": "The encoder",
     "teacher": "The teacher",
     "student": "The student",
     "device": "The device",
@@ -38,6 +40,9 @@ def project_settings(visitor: Visitor) -> None:
     st.title("Settings")
     if word := st.session_state.pop("settings_saved", None):
         st.success(word)
+    if project.task == "text":
+        with told():
+            show_encoder(visitor.client.stats(project.id))
     _edit(visitor, project)
     st.divider()
     _archive(visitor, project)
@@ -65,6 +70,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
         )
         overlap = left.number_input("People per item", 1, 20, int(settings.get("overlap", 1)))
         lease = right.number_input("Seconds that an item is held", 10, 86_400, int(settings.get("lease_seconds", 300)))
+        encoder = encoder_field(project)
         collect = st.checkbox(
             "Bundles may collect inputs where they run",
             bool(settings.get("collect")),
@@ -89,6 +95,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
             "overlap": int(overlap),
             "lease_seconds": int(lease),
             "collect": collect,
+            **encoder,
             **chosen,
         },
     }

@@ -12,6 +12,7 @@ from ui.curve import CurvePoint, curve
 from ui.escaping import escape
 from ui.session import Visitor, go, open_project, told
 from ui.views.drift import show_drift
+from ui.views.encoder import show_encoder
 from ui.views.language_model import asks_one, notice
 from ui.views.progress import show_job
 
@@ -41,6 +42,7 @@ def _live(visitor: Visitor, project: Project) -> None:
             return
         _numbers(stats)
         _train_now(visitor, project, stats)
+        show_encoder(stats)
         show_drift(stats)
         st.subheader("Learning curve", anchor=False)
         _curve(project, stats)

@@ -24,6 +24,7 @@ from worker.round_inputs import CARRY, TEACHER, Snapshot, load_data, make_recipe
 from worker.student_files import Stored, add_round_student, store_student
 
 _ENCODING = "the pool is being encoded"
+_OTHER_ENCODER = "the encoder was changed: the next round's teacher and student start afresh"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ def run(runtime: Runtime, context: JobContext) -> None:
         return
     context.progress(0.05, "loading the features")
     data, rows, encoder = load_data(runtime, context, begun.snapshot)
+    if begun.warm.recipe.get("encoder", encoder.name) != encoder.name:
+        _end(runtime, context, _OTHER_ENCODER)
+        return
     recipe = make_recipe(begun.snapshot, encoder.name, runtime.settings)
     current, teacher = _load(runtime, begun.warm)
     context.progress(0.2, f"training a student afresh on {len(data.y)} labels")

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from models.encoders import Encoder
-from winnow import attempt_files, features, pool
+from winnow import attempt_files, features, pool, registry
 from winnow.db.session import lock_project
 from winnow.db.tables import FeatureShard, Project
 from winnow.drift import request_drift
@@ -19,6 +19,7 @@ from winnow.features import Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext, encode_runs
 from winnow.rounds import request_round, request_round_if_labels_wait
 from worker.base import Runtime
+from worker.pool_languages import look_at_languages
 from worker.project_encoder import project_encoder
 
 #: Items that are encoded between two looks at whether a round waits.
@@ -52,12 +53,13 @@ def run(runtime: Runtime, context: JobContext) -> None:
         return
     context.progress(context.checkpoint_state.get("progress", 0.0), "loading the encoder")
     encoder = project_encoder(runtime, context, project)
+    look_at_languages(runtime, context, project, encoder)
     tally = Tally(**context.checkpoint_state.get("tally", {}))
 
     def keep(session: Session, progress: float, message: str) -> None:
         context.checkpoint(session, {"tally": asdict(tally), "progress": progress}, progress, message)
 
-    while not _finished(runtime, context, encoder, tally):
+    while not _finished(runtime, context, project, encoder, tally):
         _encode_shard(runtime, context, encoder, tally, keep)
 
 
@@ -95,8 +97,10 @@ def _project(runtime: Runtime, context: JobContext) -> Project:
     return project
 
 
-def _finished(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Tally) -> bool:
+def _finished(runtime: Runtime, context: JobContext, began: Project, encoder: Encoder, tally: Tally) -> bool:
     project = _project(runtime, context)
+    if project.settings["encoder"] != began.settings["encoder"]:
+        raise Interrupted("another encoder was asked for")
     with runtime.database.read() as session:
         covered = features.covered(session, project.id)
     if covered < project.next_number:
@@ -106,12 +110,22 @@ def _finished(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Ta
         now = session.get_one(Project, project.id, populate_existing=True)
         if features.covered(session, project.id) < now.next_number:
             return False
+        if now.settings["encoder"] != began.settings["encoder"]:
+            raise Interrupted("another encoder was asked for")
         request_round_if_labels_wait(session, now)
         if now.ranked_round == 0 and now.n_labels == 0:
             request_round(session, now, forced=False)  # the cold start: the first labels should cover the pool
+        if _trained_on(session, project.id) not in (None, encoder.name):
+            request_round(session, now, forced=False)  # the ranking is another encoder's
         request_drift(session, project.id)
         context.finish(session, _result(encoder, now.next_number, tally))
     return True
+
+
+def _trained_on(session: Session, project_id: int) -> str | None:
+    """The encoder whose features the newest student was trained on; None before there is one."""
+    newest = registry.list_students(session, project_id, limit=1)
+    return newest[0].recipe.get("encoder") if newest else None
 
 
 def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally: Tally, keep: Keep) -> None:
@@ -119,6 +133,7 @@ def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally
     with runtime.database.read() as session:
         start = features.covered(session, project.id)
     rows: list[Features] = []
+    cut = 0
     at, began = start, time.monotonic()
     interrupted: Interrupted | None = None
     while at < project.next_number and at - start < SHARD_ROWS and time.monotonic() - began < SHARD_SECONDS:
@@ -132,14 +147,16 @@ def _encode_shard(runtime: Runtime, context: JobContext, encoder: Encoder, tally
             items = pool.raw_items(session, project.id, range(at, stop))
         encoded = encoder.encode(items)
         rows.append(encoded.features.astype(encoder.dtype))
-        tally.cut += encoded.n_cut
+        cut += encoded.n_cut
         tally.failed += encoded.n_failed
         at = stop
+    seconds = time.monotonic() - began
     tally.encoded += at - start
-    tally.seconds += time.monotonic() - began
+    tally.cut += cut
+    tally.seconds += seconds
     if rows:
-        shard = np.concatenate(rows)
-        _publish(runtime, context, encoder, project, FeatureShard(start=start, stop=at), shard, keep)
+        shard = FeatureShard(start=start, stop=at, n_cut=cut, seconds=seconds)
+        _publish(runtime, context, encoder, project, shard, np.concatenate(rows), keep)
     if interrupted is not None:
         raise interrupted
 

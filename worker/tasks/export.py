@@ -19,6 +19,7 @@ from winnow.db.tables import Item, Project, Round, Student
 from winnow.errors import NotFound
 from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import rfc3339, standing_for_training
+from winnow.languages import language_name
 from winnow.projects import class_names
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
@@ -161,6 +162,7 @@ def _facts(runtime: Runtime, project: Project, student: Student) -> CardFacts:
     recipe: dict[str, Any] = dict(student.recipe)
     training = recipe.pop("training", None)
     cut = (student.metrics.get("distillation") or {}).get("cut_share")
+    cut_in_words = () if cut is None else (f"Long texts are cut: {cut:.1%} of those that it learned from were.",)
     return CardFacts(
         project=project.name,
         version=student.version,
@@ -173,11 +175,27 @@ def _facts(runtime: Runtime, project: Project, student: Student) -> CardFacts:
         metrics={name: value for name, value in student.metrics.items() if name != "accuracy"},
         recipe=recipe,
         seed=recipe.get("seed"),
-        limits=() if cut is None else (f"Long texts are cut: {cut:.1%} of those that it learned from were.",),
+        limits=(*_encoder_limits(student), *cut_in_words),
         created_at=rfc3339(student.created_at if round_ is None else round_.finished_at),
         training={"project_id": str(project.id), **training} if training else None,
         **_report(runtime, student),
     )
+
+
+def _encoder_limits(student: Student) -> list[str]:
+    """What the student's teacher read badly: it cannot have taught that well."""
+    seen = (student.metrics.get("encoder") or {}).get("languages")
+    cut = (student.metrics.get("encoder") or {}).get("cut_share")
+    said = []
+    if seen and seen["found"]:
+        shares = ", ".join(f"{entry['name']} {entry['share']:.0%}" for entry in seen["found"])
+        known = ", ".join(map(language_name, seen["known"]))
+        said.append(
+            f"Languages of a sample of {seen['sample']} texts: {shares}; its teacher's encoder was trained on {known}."
+        )
+    if cut:
+        said.append(f"Its teacher did not read {cut:.1%} of the texts to their ends.")
+    return said
 
 
 def _report(runtime: Runtime, student: Student) -> dict[str, Any]:

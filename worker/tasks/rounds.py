@@ -14,11 +14,13 @@ from winnow import cold_retrains, drift, features, registry, rounds
 from winnow.db.base import utcnow
 from winnow.db.session import lock_project
 from winnow.db.tables import Project, Round
+from winnow.encoder_facts import encoder_facts
 from winnow.jobs import JobContext, request_encode
 from winnow.projects import class_names
 from winnow.queue import QueueRow, replace_queue
 from worker.base import Runtime
 from worker.cold import is_quick, parted
+from worker.encoder_choice import settle_encoder
 from worker.llm.panel import make_panel
 from worker.recipe import Recipe
 from worker.round import run_round
@@ -46,19 +48,24 @@ def run(runtime: Runtime, context: JobContext) -> None:
     if snapshot.project.next_number == 0:
         _no_data(runtime, context, snapshot, "The pool is empty: add items, then label some of at least two classes.")
         return
+    settle_encoder(runtime, context, snapshot)
     context.progress(0.04, "loading the features")
     data, rows, encoder = load_data(runtime, context, snapshot)
     data = replace(data, panel=make_panel(runtime, context, snapshot.project, rows))
     recipe = make_recipe(snapshot, encoder.name, runtime.settings)
     recipe = replace(recipe, forced=bool(context.payload.get("forced")))
     checkpoints = StoredCheckpoints(runtime, context, data, recipe, encoder.digest, snapshot.mark)
-    previous = load_previous(runtime, snapshot)
+    previous = load_previous(runtime, snapshot, encoder.name)
     result = run_round(data, recipe, previous, np.random.default_rng(recipe.seed), checkpoints)
     context.flops = result.flops
     log.info("round.chose", **{name: result.metrics[name] for name in _CHOICES if name in result.metrics})
     if result.state != "trained":
         _no_data(runtime, context, snapshot, result.reason, _queue(snapshot, result, rows))
         return
+    with runtime.database.read() as session:
+        result.metrics["encoder"] = facts = encoder_facts(session, snapshot.project)
+    if facts and facts["choice"]:
+        result.metrics["explanation"] += f" The encoder is {facts['name']}: {facts['choice']['why']}."
     about = {"name": encoder.name, "digest": encoder.digest}
     stored = store_student(runtime, context, data, result, rows, about, previous)
     with runtime.database.write() as session:
