@@ -68,7 +68,8 @@ class NgramMemo:
         return csr_matrix((counts, (packed >> _COUNT_BITS).astype(np.int32), ends), shape=(len(texts), 2 * BUCKETS))
 
     def _read(self, fresh: dict[bytes, str]) -> dict[bytes, NDArray[np.uint32]]:
-        keys, made = list(fresh), {}
+        keys = list(fresh)
+        made: dict[bytes, NDArray[np.uint32]] = {}
         for start in range(0, len(keys), _CHUNK):
             some = keys[start : start + _CHUNK]
             made.update(zip(some, _packed([fresh[key] for key in some]), strict=True))

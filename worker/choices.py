@@ -57,7 +57,7 @@ def view_choice(view: str, losses: Mapping[str, float], chosen_at: int, views: S
     """
     others = {name: loss for name, loss in losses.items() if name != view}
     if len(views) < 2:
-        why = "the pool is too small or too large for a graph of neighbours"
+        why = "there is no graph of neighbours: the pool is too small or too large, or was just encoded anew"
     elif view in losses and others:
         beside = ", ".join(f"{loss:.3f} {_VIEWS[name]}" for name, loss in others.items())
         why = f"cross-validated log-loss over {chosen_at} labels is {losses[view]:.3f} so and {beside} (less is better)"
