@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PENALTY = 0.1
+PENALTY = 0.03
 """Beside the squared errors of the texts: what keeps the vectors of rare words short."""
 _ITERATIONS = 40
 _PROJECTION_ROWS = 4_000

@@ -27,8 +27,8 @@ from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem,
 from predictor.words import fold, word_forms
 
 MOST_WORDS = 20_000
-"""The most frequent words that get a vector: a megabyte and a half in INT8."""
-_DIM = 64
+"""The most frequent words that get a vector: two megabytes in INT8."""
+_DIM = 96
 _HIDDEN = {40: 128}  # for so many classes at most
 _HIDDEN_OF_MANY = 256
 _LEAST_TEXTS = 2  # that a word must be in, in a pool of some size
@@ -116,7 +116,7 @@ class StaticNetwork(Network):
 
     family: ClassVar[str] = "static"
     task: ClassVar[Task] = "text"
-    epochs: ClassVar[int] = 10
+    epochs: ClassVar[int] = 11
     reads_features: ClassVar[Literal["never", "cold", "always"]] = "cold"
 
     def __init__(self, words: Words, dim: int, hidden: int, n_classes: int):
