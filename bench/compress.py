@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.compression import TORCH, Compression, Labelled
+from bench.compression import Compression, Labelled
 from bench.report import as_text
 
 STEPS = "vocabulary=0,magnitude=0.5,cluster=16,prune=0.5,lowrank=128,layers=4,int8,int8-static,qat=0.5"
@@ -55,7 +55,7 @@ def table(found: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "step": row["step"],
-                "kept": "" if row["step"] == TORCH or row["kept"] is None else ("yes" if row["kept"] else "no"),
+                "kept": "" if row["kept"] is None else ("yes" if row["kept"] else "no"),
                 "MB": row["mb"],
                 "of torch": f"{row['mb'] / whole['mb']:.0%}",
                 "zipped": row["zipped_mb"],

@@ -15,7 +15,7 @@ from bench.encoder_cost import Make, compact_runner, memory_mb, race, torch_runn
 from models.compression.compact import Compact, text_pieces
 from models.compression.material import EncoderState, Material
 from models.compression.network import EncoderNetwork, embed
-from models.compression.steps import Step, apply_step, to_compact
+from models.compression.steps import Step, apply_step, quantises, to_compact
 from models.compression.structure import Shape
 from models.compression.verdict import Measured, judge
 from models.encoder_minilm import CALIBRATION_TEXTS
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ASIDE = 200
 """Texts that nothing is learned from, on which the cosine is taken."""
 TORCH, WHOLE = "torch fp32", "onnx fp32"
+QUANTISED = "onnx int8"
+"""Row of the whole encoder in INT8: what quantising alone would have given, where other steps come first."""
 _BATCH = 64
 _CV_LABELS = 1_000
 
@@ -103,6 +105,10 @@ class Compression:
         self._say("measuring the whole encoder", 0.0)
         whole = before = self._measured(compact, {})
         rows = [_row(TORCH, None, "", whole, Shape.of(state.weights)), _row(WHOLE, None, "", whole, None)]
+        if not quantises(steps[0]) and any(map(quantises, steps)):
+            plain = to_compact(replace(self._whole, form="int8"), self._material)
+            makes[QUANTISED] = compact_runner(plain)
+            rows.append(_row(QUANTISED, None, "", self._measured(plain, {}), None))
         kept: list[str] = []
         for place, step in enumerate(steps):
             name = str(step)

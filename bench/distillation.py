@@ -1,9 +1,9 @@
 """What each way of distilling gives: temperatures, teachers, orders, augmentation, generations, calibration.
 
-``python -m bench.distillation --kept FEATURES --out CELLS [--sets agnews banking77] [--arms …] [--seeds 5]``. A cell
-(set, arm, seed) is a file in the folder ``--out``, and what is there is not run again; ``--report`` runs nothing and
-prints the tables of docs/distillation.md from what is there. Every arm of a seed has the same labels, drawn at random,
-and the same teacher: the logistic head on MiniLM's features.
+``python -m bench.distillation --kept FEATURES --out CELLS [--sets agnews banking77] [--arms …] [--seeds 5]
+[--family static]``. A cell (set, family, arm, seed) is a file in the folder ``--out``, and what is there is not run
+again; ``--report`` runs nothing and prints the tables of docs/distillation.md from what is there. Every arm of a seed
+has the same labels, drawn at random, and the same teacher: the logistic head on MiniLM's features.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _set(name: str, kept: Path) -> tuple[RealSet, RealSet, list[str], list[str],
     return keep_features(name, kept), keep_features(name, kept, "hashed"), texts, test_texts, tuple(sorted(set(labels)))
 
 
-def _ground(name: str, seed: int, kept: Path, out: Path) -> Ground:
+def _ground(name: str, seed: int, kept: Path, out: Path, family: str = "static") -> Ground:
     """The ground of a seed; the teachers' answers are kept in ``out``."""
     data, _, texts, _, class_names = _set(name, kept)
     file = out / f"{name}.{seed}.npz"
@@ -42,7 +42,9 @@ def _ground(name: str, seed: int, kept: Path, out: Path) -> Ground:
     with np.load(file, allow_pickle=False) as arrays:
         found = {key: arrays[key] for key in ("labeled", "soft", "lexical", "weights")}
     near = _near(name, kept, out)
-    return Ground(texts, y=data.y, near=near, features=data.X, class_names=class_names, seed=seed, **found)
+    return Ground(
+        texts, y=data.y, near=near, features=data.X, class_names=class_names, seed=seed, family=family, **found
+    )
 
 
 def _near(name: str, kept: Path, out: Path) -> NDArray[np.int64]:
@@ -82,11 +84,11 @@ def _teach(name: str, seed: int, kept: Path, file: Path) -> None:
     np.savez(file, weights=fit_teacher_weights(apart, data.y[labeled]), **answers)
 
 
-def run_cell(name: str, arm: str, seed: int, kept: Path, out: Path) -> dict[str, Any]:
+def run_cell(name: str, arm: str, seed: int, kept: Path, out: Path, family: str = "static") -> dict[str, Any]:
     """One arm's student on the set's test texts."""
     from models.evaluate import accuracy, agreement, brier_score, expected_calibration_error, log_loss
 
-    ground = _ground(name, seed, kept, out)
+    ground = _ground(name, seed, kept, out, family)
     data, _, _, test_texts, _ = _set(name, kept)
     with np.load(out / f"{name}.{seed}.npz", allow_pickle=False) as arrays:
         taught = arrays["soft_test"]
@@ -96,6 +98,7 @@ def run_cell(name: str, arm: str, seed: int, kept: Path, out: Path) -> dict[str,
     P = taught if student is None else student.predict_proba(test_texts)
     return {
         "set": name,
+        "family": family,
         "arm": arm,
         "seed": seed,
         "accuracy": accuracy(data.test_y, P.argmax(1)),
@@ -115,6 +118,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(LABELS), default=list(LABELS))
     parser.add_argument("--arms", nargs="+", choices=["teacher", *ARMS], default=["teacher", *ARMS])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--family", choices=("static", "hashed"), default="static", help="of the students")
     parser.add_argument("--report", action="store_true", help="print the tables of what is there, run nothing")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -122,16 +126,16 @@ def main() -> None:
         for seed in range(given.seeds):
             for name in given.sets:
                 for arm in given.arms:
-                    _keep_cell(name, arm, seed, given.kept, given.out)
-    cells = [json.loads(file.read_text("utf-8")) for file in sorted(given.out.glob("*.cell.json"))]
+                    _keep_cell(name, arm, seed, given.kept, given.out, given.family)
+    cells = [json.loads(file.read_text("utf-8")) for file in sorted(given.out.glob(f"*.{given.family}.*.cell.json"))]
     print(as_page(cells, ["teacher", *ARMS]))
 
 
-def _keep_cell(name: str, arm: str, seed: int, kept: Path, out: Path) -> None:
-    file = out / f"{name}.{arm.replace(' ', '_')}.{seed}.cell.json"
+def _keep_cell(name: str, arm: str, seed: int, kept: Path, out: Path, family: str) -> None:
+    file = out / f"{name}.{family}.{arm.replace(' ', '_')}.{seed}.cell.json"
     if not file.exists():
         part = file.with_suffix(".part")
-        part.write_text(json.dumps(run_cell(name, arm, seed, kept, out)), "utf-8")
+        part.write_text(json.dumps(run_cell(name, arm, seed, kept, out, family)), "utf-8")
         part.replace(file)
 
 

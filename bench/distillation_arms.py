@@ -28,6 +28,7 @@ class Ground:
         features: Those features, (n, d).
         class_names: C names.
         seed: Of labels and student.
+        family: Of students, of texts.
     """
 
     texts: list[str]
@@ -40,6 +41,7 @@ class Ground:
     features: NDArray[np.floating[Any]]
     class_names: tuple[str, ...]
     seed: int
+    family: str = "static"
 
     def train(self, soft: Probabilities | None = None, *, rows: NDArray[np.int64] | None = None, **options: Any) -> Any:
         """A student on ``soft`` (the teacher's where None) of ``rows`` (all where None), and on the labels."""
@@ -48,15 +50,22 @@ class Ground:
         P = self.soft if soft is None else soft
         chosen = np.arange(len(self.texts)) if rows is None else rows
         return distil(
-            "hashed",
+            self.family,
             [self.texts[row] for row in chosen],
             P[chosen],
             [self.texts[row] for row in self.labeled],
             self.y[self.labeled],
             class_names=self.class_names,
             rng=np.random.default_rng(self.seed),
+            features=self.features[chosen],
             **options,
         ).student
+
+
+def _half_epochs(ground: Ground) -> Any:
+    from models.students import network_class
+
+    return ground.train(epochs=network_class(ground.family).epochs // 2)
 
 
 def _generations(ground: Ground, n: int, teacher_share: float) -> Any:
@@ -64,7 +73,7 @@ def _generations(ground: Ground, n: int, teacher_share: float) -> Any:
 
     items = [ground.texts[row] for row in ground.labeled]
     made = distil_chain(
-        [Stage("hashed", teacher_share)] * n,
+        [Stage(ground.family, teacher_share, {"features": ground.features})] * n,
         ground.texts,
         ground.soft,
         items,
@@ -97,7 +106,7 @@ def _labels_only(ground: Ground) -> Any:
     items, y = [ground.texts[row] for row in ground.labeled], ground.y[ground.labeled]
     none = np.zeros((0, len(ground.class_names)))
     rng = np.random.default_rng(ground.seed)
-    return distil("hashed", [], none, items, y, class_names=ground.class_names, rng=rng).student
+    return distil(ground.family, [], none, items, y, class_names=ground.class_names, rng=rng).student
 
 
 def _calibrated(ground: Ground, n: int) -> Any:
@@ -138,13 +147,14 @@ def _continual(ground: Ground, last_share: float) -> Any:
         if student is not None and last_share:
             target = mix_teachers([target, student.predict_proba(texts)], [1 - last_share, last_share])
         student = distil(
-            "hashed",
+            ground.family,
             texts,
             target,
             [ground.texts[row] for row in labeled],
             y,
             class_names=ground.class_names,
             rng=rng,
+            features=ground.features[rows],
             previous=None if student is None else student.arrays(),
         ).student
     return student
@@ -162,7 +172,7 @@ ARMS: Mapping[str, Callable[[Ground], Any]] = {
     "hard labels (self-training)": _hardened,
     "labels count 0": lambda g: g.train(label_weight=0.0),
     "labels count 8": lambda g: g.train(label_weight=8.0),
-    "half the epochs": lambda g: g.train(epochs=4),
+    "half the epochs": _half_epochs,
     "easy to hard": lambda g: g.train(curriculum="easy_to_hard"),
     "hard first": lambda g: g.train(curriculum="hard_first"),
     "self-paced": lambda g: g.train(curriculum="self_paced"),

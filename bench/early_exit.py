@@ -1,4 +1,4 @@
-"""Leaving a transformer student after its first layer where it is sure, beside a cascade that asks the hashed one."""
+"""Leaving a transformer student after its first layer where it is sure, beside a cascade that asks a quick one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ _BATCH = 256
 def exits(texts: Texts, cells: Sequence[Cell]) -> dict[str, Any]:
     """Costs, in layers a text, and accuracies of ways to spare layers of the deepest of the cells' students.
 
-    ``exit`` has a head of its own after the first layer, fitted to the teacher's answers. ``one layer`` is a student of
-    one layer in its stead, trained for nothing else: what an exit trained along could be at best. ``hashed`` is the
-    cascade; its own cost is a few hundredths of a layer and is left out. Thresholds are the lowest at which the answers
-    of first and last together are those of the last as often as wanted, on pool rows that have no label.
+    ``exit`` has a head of its own after the first layer, fitted to the teacher's answers. ``one layer`` is a student
+    of one layer in its stead, trained for nothing else: what an exit trained along could be at best. The family that
+    is cut from no encoder (``static``) is the cascade; its own cost is a few hundredths of a layer and is left out.
+    Thresholds are the lowest at which the answers of first and last together are those of the last as often as wanted,
+    on pool rows that have no label.
     """
     found = {cell.family: trained(cell, texts)[0] for cell in cells}
     deepest = max((name for name in found if name.startswith("transformer")), key=lambda name: int(name[-1]))
-    depth = int(deepest[-1])
+    depth, quick = int(deepest[-1]), next(name for name in found if not name.startswith("transformer"))
     unlabelled = np.setdiff1d(np.arange(len(texts.pool)), texts.labelled)
     rows = np.random.default_rng(3).permutation(unlabelled)
     aside, fitted = np.split(rows[: _ASIDE + _HEAD_ROWS], [min(_ASIDE, len(rows) // 3)])
@@ -40,7 +41,7 @@ def exits(texts: Texts, cells: Sequence[Cell]) -> dict[str, Any]:
     firsts = {
         "exit": (_exit_head(found[deepest], texts, fitted, sets), 1.0, 1.0),
         "one layer": ([found["transformer-1"].predict_proba(items) for items in sets], 1.0, 1.0),
-        "hashed": ([found["hashed"].predict_proba(items) for items in sets], 0.0, 0.0),
+        quick: ([found[quick].predict_proba(items) for items in sets], 0.0, 0.0),
     }
     table = [
         _row(name, first, last, cost, shared, depth, wanted, texts)

@@ -15,8 +15,8 @@ from predictor.readers import FloatArray, checked_texts
 from predictor.runtime import BUNDLES, Predictor
 from predictor.runtimes import open_session
 
-_RUN_TEXTS, _RUN_TOKENS = 32, 4_096
-"""Most texts, and most pieces with padding, of one run of a teacher."""
+_RUN_TEXTS, _RUN_TOKENS = 32, 512
+"""Most texts, and most pieces with padding, of one run of a teacher: what its layers give fits into a cache then."""
 _CASCADE_SETTINGS = ("threshold", "mix", "cls", "sep", "chunk_tokens", "max_chunks")
 _LONGEST_TOKENIZER = 64 * 2**20
 

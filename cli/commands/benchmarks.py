@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -76,6 +77,8 @@ def student(
     pool: Annotated[int, typer.Option(min=100, help="Texts in the pool.")] = 5_000,
     set: Annotated[list[str] | None, typer.Option(help="agnews or banking77. [default: agnews]")] = None,
     family: Annotated[list[str] | None, typer.Option(help="Families of students. [default: the quick ones]")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of labels, and students, to take means over.")] = 1,
+    kept: Annotated[Path | None, typer.Option(help="Folder where MiniLM's features of the sets are kept.")] = None,
     json: Json = False,
 ) -> None:
     """Students of each family beside the teacher: accuracy, retention, calibration, size, speed, memory.
@@ -84,7 +87,9 @@ def student(
     """
     from bench.student import FAMILIES, measure
 
-    _report(measure(labels, pool=pool, sets=set or ["agnews"], families=family or FAMILIES), json)
+    _report(
+        measure(labels, pool=pool, sets=set or ["agnews"], families=family or FAMILIES, seeds=seeds, kept=kept), json
+    )
 
 
 def round(

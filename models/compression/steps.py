@@ -97,6 +97,11 @@ def apply_step(state: EncoderState, step: Step, material: Material) -> EncoderSt
     return after
 
 
+def quantises(step: Step) -> bool:
+    """Whether what comes out has integer weights."""
+    return STEPS[step.name].quantises
+
+
 def to_compact(state: EncoderState, material: Material) -> Compact:
     """The encoder as it is handed out."""
     calibration = [] if state.form == "fp32" else material.calibration(state)

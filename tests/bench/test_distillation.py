@@ -76,9 +76,23 @@ def test_cells_are_run_once_and_what_is_there_is_told(
     page = capsys.readouterr().out
     assert [line.split(" | ")[0].strip("| ") for line in page.splitlines() if line.startswith("| ")][1:] == arms
     assert "| as it is | 1.0000 |" in page
+    run_cell = distillation.run_cell
     monkeypatch.setattr(distillation, "run_cell", lambda *_: pytest.fail("a cell was run again"))
     distillation.main()
     assert capsys.readouterr().out == page
+    monkeypatch.setattr(sys, "argv", [*command, "--arms", "as it is", "--family", "hashed"])
+    monkeypatch.setattr(distillation, "run_cell", lambda *cell: run_cell(*cell) | {"agreement": 0.123})
+    distillation.main()
+    assert "| 0.123 |" in capsys.readouterr().out  # another family's cells are others
+
+
+@pytest.mark.parametrize("family", ["static", "hashed"])
+def test_arms_train_the_family_that_was_asked_for(folder: Path, family: str) -> None:
+    out = folder / "cells"
+    out.mkdir()
+    ground = distillation._ground("agnews", 0, folder, out, family)
+    trained = [distillation_arms.ARMS[arm](ground) for arm in ("half the epochs", "labels only", "second generation")]
+    assert [student.network.family for student in trained] == [family] * 3
 
 
 def test_what_calibrates_is_neither_learned_from_nor_in_the_pool(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,15 +27,15 @@ def test_texts_that_the_first_is_sure_of_cost_its_layer_and_others_all(monkeypat
         set_.__dict__[name] = value
     monkeypatch.setattr(Texts, "taught", lambda self, features: np.asarray(features[:, :2]))
     students: dict[str, Student] = {
-        "hashed": text_student(),
+        "static": text_student(),
         **{name: transformer_student(name) for name in ("transformer-1", "transformer-2")},
     }
     monkeypatch.setattr(early_exit, "trained", lambda cell, _: (students[cell.family], {}))
     found = exits(set_, [Cell("fruit", family, 20, 100) for family in students])
     assert (found["student"], found["accuracy"]) == ("transformer-2", 1.0)
-    assert [row["first"] for row in found["ways"]] == ["exit"] * 3 + ["one layer"] * 3 + ["hashed"] * 3
+    assert [row["first"] for row in found["ways"]] == ["exit"] * 3 + ["one layer"] * 3 + ["static"] * 3
     for row in found["ways"]:
         passed = row["passed_on"]
-        assert row["layers"] == pytest.approx(2 * passed if row["first"] == "hashed" else 1 + passed)
+        assert row["layers"] == pytest.approx(2 * passed if row["first"] == "static" else 1 + passed)
         assert row["accuracy"] >= 0.95
     assert found["ways"][-1]["passed_on"] < 0.5

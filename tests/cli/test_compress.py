@@ -55,7 +55,7 @@ def test_each_step_is_reported_and_what_is_left_is_written(texts, labels, tmp_pa
     )
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
-    assert [row["step"] for row in report["steps"]] == ["torch fp32", "onnx fp32", "heads=1", "int8"]
+    assert [row["step"] for row in report["steps"]] == ["torch fp32", "onnx fp32", "onnx int8", "heads=1", "int8"]
     assert report["kept"] == ["heads=1", "int8"]
     assert report["labels"] == {"train": 22, "test": 10}
     last = report["steps"][-1]

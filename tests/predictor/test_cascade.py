@@ -160,6 +160,18 @@ def test_long_texts_are_read_in_chunks_weighed_by_their_pieces(teacher):
     assert cut == pytest.approx(uncut, abs=1e-5)
 
 
+def test_a_run_holds_as_many_pieces_as_fit_a_cache(teacher, monkeypatch):
+    network, runs = teacher.encoder.network(), []
+    run = network._run
+    monkeypatch.setattr(network, "_run", lambda texts: runs.append(texts) or run(texts))
+    texts = ["goal " * words for words in (98, 98, 98, 98, 98, 98, 1)]
+    rows = network.run(texts)
+    # Sorted, and 512 pieces at most, padding and the two around each text included.
+    assert [len(texts) for texts in runs] == [5, 2]
+    assert max(len(texts) * max(len(chunk) for [chunk] in texts) for texts in runs) <= 512
+    assert rows == pytest.approx(np.concatenate([network.run([text]) for text in texts]), abs=1e-5)
+
+
 def mean_of_states(text, pieces):
     """What the network makes of one chunk, not brought to unit length."""
     ids, mask = padded(text_pieces(tiny_tokenizer(), [text], most=pieces))

@@ -35,7 +35,11 @@ def test_a_view_is_set_beside_all_others() -> None:
     ("losses", "views", "why"),
     [
         ({}, VIEWS, "8 labels are too few to compare"),
-        ({"raw": 0.5}, ("raw",), "the pool is too small or too large for a graph of neighbours"),
+        (
+            {"raw": 0.5},
+            ("raw",),
+            "there is no graph of neighbours: the pool is too small or too large, or was just encoded anew",
+        ),
     ],
 )
 def test_a_view_that_was_not_compared_says_why(losses: dict[str, float], views: tuple[str, ...], why: str) -> None:
