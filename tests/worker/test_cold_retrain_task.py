@@ -199,7 +199,6 @@ def test_a_newer_round_another_student_and_the_setting_make_it_moot(
 
 
 @on_sqlite
-@on_sqlite
 def test_a_teacher_of_another_encoder_teaches_nobody(service: Service, waiting: Job) -> None:
     with service.database.write() as session:
         warm = registry.get_student(session, int(waiting.project_id or 0), WARM)
@@ -210,6 +209,7 @@ def test_a_teacher_of_another_encoder_teaches_nobody(service: Service, waiting: 
     assert versions(service) == [1, WARM]
 
 
+@on_sqlite
 def test_it_makes_way_for_a_round_and_publishes_nothing_once_canceled(
     service: Service, waiting: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
