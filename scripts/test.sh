@@ -6,16 +6,17 @@ unset PYTHONDONTWRITEBYTECODE # some containers set it, and then each program th
 sh scripts/setup.sh --dev || exit 1
 sh scripts/install_test_packages.sh
 failed=""
-# mypy needs one core for some minutes, and tests that wait for a server leave one free.
+# mypy needs some minutes of one core, and tests that wait for a server leave one free: it takes what they leave.
 said=$(mktemp)
-sh scripts/lint.sh >"$said" 2>&1 &
+nice -n 10 sh scripts/lint.sh >"$said" 2>&1 &
 lint=$!
 trap 'kill "$lint" 2>/dev/null; rm -f "$said"' EXIT
 trap 'exit 130' INT TERM
-# One process more than there are cores (four at most): about one of them waits for a server at any time.
+# No more processes than cores: servers that tests start need some of them, or answer later than tests wait.
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-[ "$cores" -gt 3 ] && cores=3
-.venv/bin/python -m pytest -n "$((cores + 1))" --dist loadgroup --no-loadscope-reorder "$@" || failed=" pytest"
+[ "$cores" -gt 4 ] && cores=4
+[ "$cores" -lt 2 ] && cores=2
+.venv/bin/python -m pytest -n "$cores" --dist loadgroup --no-loadscope-reorder "$@" || failed=" pytest"
 wait "$lint" || failed=" lint$failed"
 cat "$said"
 if [ -n "$failed" ]; then

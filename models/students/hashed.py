@@ -103,7 +103,7 @@ class HashedNetwork(Network):
         return logits
 
     def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:
-        rate = 0.02 if warm else 0.06
+        rate = 0.015 if warm else 0.04
         return [
             RowAdam([self.table.weight], lr=rate),
             torch.optim.Adam(self.head.parameters(), lr=rate / 2, fused=True),

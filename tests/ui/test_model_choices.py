@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,15 @@ from ui.views.model_words import STUDENTS, TEACHERS, of_student, of_teacher
 from winnow.classifiers import ClassifierEntry
 from winnow.project_settings import STUDENTS as NAMED_STUDENTS
 from winnow.project_settings import TEACHERS as NAMED_TEACHERS
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """The program of the process is what it was afterwards: a page that is tested takes its place."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
 
 PROFILE = {"machine": "a small one", "families": {"static": {"p50_ms": 0.5}}}
 

@@ -90,7 +90,7 @@ def test_a_registered_model_encodes_and_its_student_is_promoted(service: Service
         assert registry.current_version(session, project) == 1
         done = session.scalars(select(Round).where(Round.project_id == project, Round.n > 0)).all()
         assert done[-1].promoted
-        told = {"name": "hf:tiny", "cut_share": 0.0, "languages": None, "words": []}
+        told = {"name": "hf:tiny", "cut_share": 0.0, "choice": None, "languages": None, "words": []}
         assert done[-1].metrics["encoder"] == told
         stored = session.get_one(Encoder, project)
         assert (stored.name, stored.digest) == ("hf:tiny", matrix.digest)
