@@ -302,8 +302,9 @@ class _Fit:
             epochs = max(epochs, min(10 * epochs, math.ceil(_LEAST_STEPS / per_epoch)))
         epochs = max(1, min(epochs, network.most_steps // per_epoch))
         optimisers = network.optimisers(warm) + (self.match.optimisers() if self.match else [])
-        # Rates are set for whole batches: smaller ones take smaller steps, by the square root (malladi2022).
-        share = min(1.0, math.sqrt(len(self.rows) / size))
+        # Rates are set for whole batches: smaller ones take smaller steps, by the square root (malladi2022), but no
+        # less than half of them, or a handful of items would not be learned in the steps that there are.
+        share = min(1.0, max(0.5, math.sqrt(len(self.rows) / size)))
         rates = [[share * group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
         best, best_loss, best_state = 0, self._loss() if warm else math.inf, copy.deepcopy(network.state_dict())
         # What has met easy rows only is no worse for it yet.
