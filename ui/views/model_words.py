@@ -85,7 +85,7 @@ STUDENTS = {
         "a vector for each piece of a word",
         "As static, but rare words, compounds and misspellings say what their pieces say. Needs the package "
         "tokenizers.",
-        "Seconds to train, below 1 MB, some hundredths of a millisecond a text.",
+        "Seconds to train, a table of some thousand pieces.",
     ),
     "transformer-1": Words(
         "one layer of the encoder",
