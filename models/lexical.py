@@ -34,6 +34,7 @@ _C_GRID = (3.0, 30.0, 100.0)
 _CHOICE_ROWS, _CHOICE_FOLDS = 800, 3
 _MEMO_BYTES = 96 << 20
 _COUNT_BITS = 8
+_LONGEST_KEPT = 24  # letters of a token whose pieces are kept
 _CHUNK = 1_024
 
 Texts = Callable[[IntArray], Sequence[str]]
@@ -101,9 +102,20 @@ def _packed(texts: Sequence[str]) -> list[NDArray[np.uint32]]:
     return np.split(packed, ends) if texts else []
 
 
-@lru_cache(maxsize=1 << 16)
 def _pieces(token: str) -> tuple[int, ...]:
-    """The buckets of a token's pieces, a space on either side: texts are made of few tokens, so each is cut up once."""
+    """The buckets of a token's pieces, a space on either side.
+
+    Texts are made of few tokens, so each is cut up once; but where no spaces are written a token is a whole text.
+    """
+    return _kept_pieces(token) if len(token) <= _LONGEST_KEPT else _cut(token)
+
+
+@lru_cache(maxsize=1 << 16)
+def _kept_pieces(token: str) -> tuple[int, ...]:
+    return _cut(token)
+
+
+def _cut(token: str) -> tuple[int, ...]:
     marked = f" {token} ".encode("utf-32-le", "surrogatepass")
     last = max(1, len(marked) // 4 - CHARACTERS + 1)
     return tuple(crc32(marked[4 * at : 4 * (at + CHARACTERS)]) % BUCKETS for at in range(last))

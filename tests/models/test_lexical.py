@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models import lexical as lexical_module
 from models.errors import BadInput, NotFitted
 from models.lexical import BUCKETS, LexicalMember, NgramMemo
 from models.regularisation import UNSEEN_PROBABILITY, deal_folds
@@ -128,6 +129,18 @@ def test_the_memo_gives_what_it_was_given_and_holds_no_more_than_it_may() -> Non
     small = NgramMemo(most_bytes=1_000)
     small.counts(TEXTS)
     assert 0 < len(small) < 5
+
+
+def test_pieces_are_those_of_words_with_a_space_on_either_side_however_long_the_word() -> None:
+    counts = NgramMemo().counts(["ab", "abc", "Abc abc", "x" * 60])[:, BUCKETS:]
+    assert counts.sum(axis=1).ravel().tolist() == [[1, 2, 4, 59]]  # " ab ", then " abc" and "abc "
+    assert counts.sign().sum(axis=1).ravel().tolist() == [[1, 2, 2, 3]]
+
+
+def test_what_a_text_without_spaces_is_cut_into_is_not_kept() -> None:
+    before = lexical_module._kept_pieces.cache_info().currsize
+    NgramMemo().counts(["\u4f60\u597d" * 100])
+    assert lexical_module._kept_pieces.cache_info().currsize == before
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -128,6 +128,22 @@ def test_the_regression_finds_vectors_whose_means_are_the_features():
     assert not table[0].any()
 
 
+def test_the_regression_comes_near_the_exact_solution_where_a_few_words_are_in_nearly_all_texts():
+    rng = np.random.default_rng(0)
+    n, rows, dim = 600, 300, 4
+    counts = np.full(n, 12)
+    frequency = 1 / np.arange(1, rows)
+    ids = 1 + rng.choice(rows - 1, counts.sum(), p=frequency / frequency.sum())
+    features = rng.normal(size=(n, dim)).astype(np.float32)
+    table = regress_bags(ids, counts, rows, features, dim, penalty=0.03)
+    bags = np.zeros((n, rows))
+    np.add.at(bags, (np.repeat(np.arange(n), counts), ids), 1 / 12)
+    centred = features - features.mean(0)
+    exact = np.linalg.solve(bags.T @ bags + 0.03 * np.eye(rows), bags.T @ centred)
+    # The projection turns: what words have in common stays.
+    assert np.abs(table @ table.T - exact @ exact.T).max() < 0.02 * np.abs(exact @ exact.T).max()
+
+
 def test_the_regression_takes_texts_without_words_and_fewer_features_than_columns():
     table = regress_bags(np.array([1, 2, 1]), np.array([2, 0, 1]), 3, np.eye(3, 2), 5)
     assert table.shape == (3, 5)

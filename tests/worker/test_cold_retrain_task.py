@@ -199,13 +199,15 @@ def test_a_newer_round_another_student_and_the_setting_make_it_moot(
 
 
 @on_sqlite
-def test_a_teacher_of_another_encoder_teaches_nobody(service: Service, waiting: Job) -> None:
+@pytest.mark.parametrize("other", [{"name": "minilm"}, {"digest": "of the same, fitted on fewer items"}])
+def test_a_teacher_of_another_encoder_teaches_nobody(service: Service, waiting: Job, other: dict[str, str]) -> None:
     with service.database.write() as session:
         warm = registry.get_student(session, int(waiting.project_id or 0), WARM)
-        warm.recipe = {**warm.recipe, "encoder": "minilm"}
+        training = warm.recipe["training"]
+        warm.recipe = {**warm.recipe, "training": {**training, "encoder": {**training["encoder"], **other}}}
     assert run(service, waiting) == "succeeded"
     found = result(service, waiting)
-    assert (found["state"], found["reason"].split(":")[0]) == ("moot", "the encoder was changed")
+    assert (found["state"], found["reason"].split(":")[0]) == ("moot", "the encoder was changed, or has learned anew")
     assert versions(service) == [1, WARM]
 
 

@@ -24,7 +24,7 @@ from worker.round_inputs import CARRY, TEACHER, Snapshot, load_data, make_recipe
 from worker.student_files import Stored, add_round_student, store_student
 
 _ENCODING = "the pool is being encoded"
-_OTHER_ENCODER = "the encoder was changed: the next round's teacher and student start afresh"
+_OTHER_ENCODER = "the encoder was changed, or has learned anew: the round's teacher cannot read what it gives"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def run(runtime: Runtime, context: JobContext) -> None:
         return
     context.progress(0.05, "loading the features")
     data, rows, encoder = load_data(runtime, context, begun.snapshot)
-    if begun.warm.recipe.get("encoder", encoder.name) != encoder.name:
+    about = {"name": encoder.name, "digest": encoder.digest}
+    if (begun.warm.recipe.get("training") or {}).get("encoder") != about:
         _end(runtime, context, _OTHER_ENCODER)
         return
     recipe = make_recipe(begun.snapshot, encoder.name, runtime.settings)
@@ -59,7 +60,6 @@ def run(runtime: Runtime, context: JobContext) -> None:
     stored = None
     if found.verdict.better:
         context.progress(0.8, "storing the student")
-        about = {"name": encoder.name, "digest": encoder.digest}
         stored = store_student(runtime, context, data, found.result, rows, about, None)
     with runtime.database.write() as session:
         _publish(session, context, begun, recipe, found, stored)
