@@ -162,6 +162,15 @@ class Deployment:
         finally:
             self.database.send_hint = sender
 
+    def remind(self, *job_ids: int) -> None:
+        """Send a message for each of these jobs again, one for each process: all are busy, so none is answered soon.
+
+        Each process holds one message at most, and those that it holds were sent before whatever is asked for next.
+        """
+        assert self.database.send_hint is not None
+        for job_id in job_ids:
+            self.database.send_hint("import", job_id)
+
     def job(self, job_id: int) -> Job:
         """The job as it stands."""
         with self.database.read() as session:

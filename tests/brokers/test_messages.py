@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 import pytest
 from amqp.exceptions import ChannelError
@@ -44,11 +45,12 @@ def test_a_purged_broker_loses_no_work_and_many_waiting_jobs_no_more_than_a_mess
     gate = deployment.gate()
     long = [deployment.ask("import", gate=str(gate)) for _ in range(3)]
     deployment.running(*long)
+    deployment.remind(*long)
     waiting = [deployment.ask("export") for _ in range(10)]
-    wait_until(lambda: deployment.messages() >= 10, "all messages lie at the broker, and none with who is busy")
+    wait_until(lambda: deployment.messages() >= 10, "all messages lie at the broker, but one with each who is busy")
     lease = deployment.job(long[0]).lease_until
     wait_until(lambda: deployment.job(long[0]).lease_until != lease, "a heartbeat; the reaper has looked twice")
-    assert deployment.messages() <= 13
+    assert deployment.messages() <= 16
     deployment.purge()
     gate.touch()
     deployment.ended(*long, *waiting)
@@ -58,13 +60,14 @@ def test_messages_and_queues_are_bounded_in_age_and_number(deployment: Deploymen
     gate = deployment.gate()
     long = [deployment.ask("import", gate=str(gate)) for _ in range(3)]
     deployment.running(*long)
-    deployment.purge()
+    deployment.remind(*long)
     waiting = deployment.ask("export")
-    wait_until(lambda: deployment.messages() == 1, "the message is there")
     with deployment.queues() as queues:
         [bulk] = [queue for queue in queues if queue.name == BULK_QUEUE]
-        message = bulk.get(no_ack=True)
-    assert message.headers["task"] == "export.run"
+        got: list[Any] = []
+        wait_until(lambda: got.append(bulk.get(no_ack=True)) or got[-1], "a message lies there for whoever comes")
+    message = got[-1]
+    assert message.headers["task"] in ("import.run", "export.run")
     assert message.headers["expires"] is not None
     assert message.properties["delivery_mode"] == 1
     assert (bulk.durable, bulk.message_ttl, bulk.max_length) == (True, EXPIRE_SECONDS, MOST_QUEUED)

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from client import Client, Project
 from tests.ui.servers import ApiServer, UiProcess
+from tests.ui.watch import choose
 from ui.views.language_model import describe, notice
 from winnow.llm_endpoints import LlmEndpoint
 
@@ -73,10 +74,7 @@ def test_one_is_chosen_in_the_settings_and_both_pages_then_say_where_texts_go(
     made = make_project(["one", "two"])
     page.goto(f"{ui.url}/settings?project={made.id}")
     expect(page.get_by_text(describe(FAR))).to_be_visible()
-    chosen = page.get_by_role("combobox", name="Teacher")
-    chosen.click()
-    chosen.fill("llm:far")
-    page.get_by_role("option", name="llm:far").click()
+    choose(page, "Teacher", "llm:far")
     page.get_by_role("spinbutton", name="Most that the language model").fill("2.5")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved.")).to_be_visible()

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from client import Client, Project
 from tests.ui.servers import UiProcess
+from tests.ui.watch import choose
 from ui.curve import CurvePoint
 from ui.escaping import escape
 from ui.views.new_project import label_lines
@@ -137,9 +138,7 @@ class TestPages:
     ) -> None:
         project = make_project([])
         page.goto(f"{ui.url}/settings?project={project.id}")
-        chosen = page.get_by_role("combobox", name="Query strategy")
-        chosen.fill("modal:margin")
-        page.get_by_role("option", name="modal:margin_sampling").click()
+        choose(page, "Query strategy", "modal:margin_sampling")
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_text("Saved.")).to_be_visible()
         assert owner.project(project.id).settings["strategy"] == "modal:margin_sampling"
@@ -161,8 +160,7 @@ class TestPages:
         expect(page.get_by_role("alert")).to_contain_text(said)
         page.goto(f"{ui.url}/settings?project={project.id}")
         expect(page.get_by_role("alert")).to_contain_text(said)
-        page.get_by_role("combobox", name="Encoder").click()
-        page.get_by_role("option", name="hashed").click()
+        choose(page, "Encoder", "hashed")
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_text("Saved.")).to_be_visible()
         assert owner.project(project.id).settings["encoder"] == "hashed"

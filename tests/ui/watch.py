@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 # Runs before any script of the page, so its listener hears a key before the surface acts on it.
 LOG = """
@@ -45,6 +47,19 @@ LOG = """
   }, { capture: true });
 })();
 """
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick from a select box; opens its list again, as a person would, where the page closed it as it settled."""
+    box = page.get_by_role("combobox", name=label)
+    wanted = page.get_by_role("option", name=option)
+    for _ in range(10):
+        box.fill("")
+        box.fill(option)
+        with suppress(PlaywrightTimeout):
+            wanted.click(timeout=3_000)
+            return
+    raise AssertionError(f"{label} does not offer {option}")
 
 
 def open_labeling(page: Page, url: str, project: str) -> None:
