@@ -45,7 +45,7 @@ def in_stretches(work: Callable[[int, int], None], n: int, threads: int | None =
         Exception: What ``work`` raised first.
     """
     spans = [(begin, min(n, begin + STRETCH_ROWS)) for begin in range(0, n, STRETCH_ROWS)]
-    workers = min(len(spans), _cores() if threads is None else threads)
+    workers = min(len(spans), usable_cores() if threads is None else threads)
     if workers <= 1:
         for span in spans:
             work(*span)
@@ -55,7 +55,8 @@ def in_stretches(work: Callable[[int, int], None], n: int, threads: int | None =
             pass
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """The cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system

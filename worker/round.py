@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ from worker.round_data import (
     RoundResult,
 )
 from worker.settling import settle_labels, settled
+from worker.side_by_side import Ahead
 from worker.students import StudentStep, Trained
 from worker.teaching import Taught, TeachingStep, zero_shot
 
@@ -57,6 +58,10 @@ __all__ = [
 
 Soft = Callable[[IntArray], NDArray[np.floating[Any]]]
 """Soft labels of rows, (n, n_classes)."""
+Ranked = tuple[Ranking, IntArray, NDArray[np.floating[Any]]]
+"""A ranking, the likeliest class of each of its rows, and its probability."""
+_MOST_AHEAD = 200_000
+"""Candidates: to rank more takes gigabytes, beside which no student is trained."""
 
 _NO_CARRY: dict[str, Any] = {**dict.fromkeys(CARRIED, 0), "cold_agreement": None}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).
@@ -117,6 +122,7 @@ class _Round:
         self._timings: dict[str, float] = {}
         self._cpu: dict[str, float] = {}
         self._flops = 0.0
+        self._ahead: Ahead[Ranked] | None = None
         self._lesson: Callable[[], Lesson | None] | None = None
 
     def run(self) -> RoundResult:
@@ -132,18 +138,18 @@ class _Round:
         other = self._asked(teacher) or self._finetuned(teacher)
         soft = other.soft if other is not None else taught.predict_proba if taught is not None else None
         trained: Trained | None = None
-        if soft is not None and self._recipe.student != "none":
-            self._checkpoints.progress(0.2, "distilling the student")
-            trained = self._student(teacher, soft)
-        with self._timed("measure"):
-            self._checkpoints.progress(0.7, "measuring")
-            metrics = self._metrics(teacher, taught, soft, trained)
-            if other is not None:
-                metrics |= {**other.metrics, "teacher_kind": self._recipe.teacher, "teacher_why": other.why}
-                metrics["explanation"] += f" {other.why}"
-        with self._timed("rank"):
+        with ExitStack() as ending:
+            if soft is not None and self._recipe.student != "none":
+                self._checkpoints.progress(0.2, "distilling the student")
+                trained = self._student(teacher, soft, ending)
+            with self._timed("measure"):
+                self._checkpoints.progress(0.7, "measuring")
+                metrics = self._metrics(teacher, taught, soft, trained)
+                if other is not None:
+                    metrics |= {**other.metrics, "teacher_kind": self._recipe.teacher, "teacher_why": other.why}
+                    metrics["explanation"] += f" {other.why}"
             self._checkpoints.progress(0.85, f"ranking {len(self._candidates)} items")
-            ranking, labels, confidences = self._ranking(teacher, trained)
+            ranking, labels, confidences = self._kept_ranking(teacher, trained)
         return RoundResult(
             state="trained",
             reason=trained.decision.reason if trained else "no student was asked for",
@@ -265,7 +271,7 @@ class _Round:
         why = f"{answers}: {found.metrics['why']}."
         return _Other(found.predict_proba, {"finetuned": found.metrics}, why, found)
 
-    def _student(self, teacher: LogisticTeacher, soft: Soft) -> Trained:
+    def _student(self, teacher: LogisticTeacher, soft: Soft, ending: ExitStack) -> Trained:
         step = StudentStep(self._settled, self._recipe, self._previous, teacher, soft)
         with self._timed("student"):
             student = None
@@ -273,6 +279,9 @@ class _Round:
             if saved is not None:
                 student = step.restore(*unpacked(saved))
             else:
+                # Beside the training, where it does not depend on the student and their needs of memory do not add up.
+                if self._recipe.ranker != "student" and len(self._candidates) <= _MOST_AHEAD:
+                    self._ahead = ending.enter_context(Ahead(lambda: self._ranking(teacher, None)))
                 student = step.train(np.random.default_rng(self._seeds["student"]))
                 self._flops += student.flops
                 self._checkpoints.save("student", packed(student.student.arrays(), student.notes()))
@@ -319,25 +328,35 @@ class _Round:
             metrics["note"] = f"not yet measurable: {len(data.holdout_rows)} measured labels"
         return metrics
 
-    def _ranking(
-        self, teacher: LogisticTeacher, trained: Trained | None
-    ) -> tuple[Ranking, IntArray, NDArray[np.floating[Any]]]:
-        saved = self._checkpoints.load("ranking")
+    def _kept_ranking(self, teacher: LogisticTeacher, trained: Trained | None) -> Ranked:
+        """The ranking of an earlier attempt, or the one that was begun ahead, or one made now."""
+        ahead = self._ahead
+        saved = self._checkpoints.load("ranking") if ahead is None else None
         if saved is not None:
             arrays, notes = unpacked(saved)
             ranking = Ranking(arrays["rows"], arrays["scores"], list(notes["reasons"]), arrays.get("probabilities"))
             return ranking, arrays["labels"], arrays["confidences"]
-        if self._recipe.ranker == "student" and trained is not None:
-            probabilities = trained.probabilities(self._candidates)
+        if ahead is None:
+            with self._timed("rank"):
+                ranking, labels, confidences = self._ranking(teacher, trained)
         else:
-            probabilities = self._teacher_probabilities(teacher, self._candidates)
-        ranking = self._ranked(probabilities, teacher)
-        labels, confidences = self._guessed(probabilities, ranking.rows)
+            ranking, labels, confidences = ahead.result()
+            self._timings["rank"], self._cpu["rank"] = ahead.seconds, ahead.cpu
+            if ahead.beside:  # the student's step counted what all threads took meanwhile
+                self._cpu["student"] = max(0.0, self._cpu["student"] - ahead.cpu)
         arrays = {"rows": ranking.rows, "scores": ranking.scores, "labels": labels, "confidences": confidences}
         if ranking.probabilities is not None:
             arrays["probabilities"] = ranking.probabilities
         self._checkpoints.save("ranking", packed(arrays, {"reasons": ranking.reasons}))
         return ranking, labels, confidences
+
+    def _ranking(self, teacher: LogisticTeacher, trained: Trained | None) -> Ranked:
+        if self._recipe.ranker == "student" and trained is not None:
+            probabilities = trained.probabilities(self._candidates)
+        else:
+            probabilities = self._teacher_probabilities(teacher, self._candidates)
+        ranking = self._ranked(probabilities, teacher)
+        return ranking, *self._guessed(probabilities, ranking.rows)
 
     def _guessed(
         self, probabilities: NDArray[np.floating[Any]] | None, rows: IntArray

@@ -178,7 +178,8 @@ class RoundResult:
         report: JSON: see `models.reports.build_report`; None without a student.
         lesson: Gives what the student can be trained from again, in rows of this round; None without a student. It
             gives None for a student whose training took more than a lesson holds.
-        cpu: CPU seconds of each step of a trained round, those of all its threads.
+        cpu: CPU seconds of each step of a trained round, those of all its threads. Where the ranking went on beside the
+            student, what it took is taken off the student's.
         finetuned: The fine-tuned teacher, where the recipe asks for one.
     """
 

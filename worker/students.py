@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from worker.evidence import Comparison, Decision, decide_promotion
 from worker.measure import in_order_of, right_rows
 from worker.recipe import Recipe
 from worker.round_data import CARRIED, FloatArray, IntArray, PreviousRound, RoundData
+from worker.side_by_side import side_by_side
 from worker.student_choice import CHOICE_REGROWTH, Candidate, choose_student
 
 if TYPE_CHECKING:
@@ -142,6 +144,7 @@ class StudentStep:
         self._teacher = teacher
         self._soft = soft
         self._told: tuple[IntArray, FloatArray] | None = None
+        self._asking = Lock()
         self._family = make_family(data.task, recipe.student)
         self._families = FAMILIES_OF_TASK[data.task] if recipe.student == "auto" else (self._family,)
         if previous is not None and previous.student_family in self._families:
@@ -166,7 +169,7 @@ class StudentStep:
         warm_from = self._warm_start()
         transfer_rng, warm_rng, cold_rng = rng.spawn(3)
         if warm_from is not None:
-            warm = self._distil(warm_from, self._recipe.warm_transfer_size, transfer_rng, warm_rng)
+            warm = self._distil(self._family, warm_from, self._recipe.warm_transfer_size, transfer_rng, warm_rng)
             reference = self._previous.cold_agreement if self._previous else None
             if warm.cold or reference is None:
                 return warm
@@ -179,16 +182,26 @@ class StudentStep:
         """A student from nothing; of each family where it is time to choose among them."""
         size = self._recipe.transfer_size
         if len(self._families) == 1 or not self._choice_due():
-            return self._distil(None, size, transfer_rng, rng)
-        made: dict[str, Distillate] = {}
-        for family in self._families:  # all learn from the same rows, with the same draws
-            self._family = family
-            made[family] = self._distil(None, size, deepcopy(transfer_rng), deepcopy(rng))
-        candidates = [self._candidate(distillate) for distillate in made.values()]
+            return self._distil(self._family, None, size, transfer_rng, rng)
+
+        # Before there are threads: of two that import at once, one may meet a module half made.
+        import models.distill
+        import models.replay  # noqa: F401
+        from models.students import network_class
+
+        for family in self._families:
+            network_class(family)
+
+        def distil(family: str) -> Distillate:  # all learn from the same rows, with the same draws
+            return self._distil(family, None, size, deepcopy(transfer_rng), deepcopy(rng))
+
+        made = side_by_side([partial(distil, family) for family in self._families])
+        candidates = [self._candidate(distillate) for distillate in made]
         choice = choose_student(candidates, most_mb=self._recipe.student_mb, most_ms=self._recipe.student_ms)
         self._family = choice.family
-        flops = sum(distillate.flops for distillate in made.values())
-        return replace(made[choice.family], flops=flops, choice=choice.to_dict())
+        [chosen] = [distillate for distillate in made if distillate.student.family == choice.family]
+        flops = sum(distillate.flops for distillate in made)
+        return replace(chosen, flops=flops, choice=choice.to_dict())
 
     def _choice_due(self) -> bool:
         return len(self._data.y) >= CHOICE_REGROWTH * self._family_labels
@@ -255,6 +268,7 @@ class StudentStep:
 
     def _distil(
         self,
+        family: str,
         warm_from: Mapping[str, NDArray[Any]] | None,
         size: int,
         transfer_rng: np.random.Generator,
@@ -262,19 +276,21 @@ class StudentStep:
     ) -> Distillate:
         from models.distill import distil
         from models.replay import digest_items, weights_sha256
+        from models.students import network_class
 
+        kind = network_class(family)
         apart = np.isin(self._data.labeled_rows, self._calibration)
         pool = np.setdiff1d(self._pool, self._calibration)
         if len(pool) >= _LEAST_APART:
             pool = np.setdiff1d(pool, self._compared)
-        size = min(size, self._kind.most_transfer)
+        size = min(size, kind.most_transfer)
         if len(pool) > size:
             pool = np.sort(transfer_rng.choice(pool, size, replace=False))
         labeled = self._data.labeled_rows
         items, learned = self._data.raw(pool), self._data.raw(labeled[~apart])
         options: dict[str, Any] = {}  # all that distil is told beside its data: it is kept, to be told it again
         distilled = distil(
-            self._family,
+            family,
             items,
             self._soft_labels(pool),
             learned,
@@ -282,8 +298,8 @@ class StudentStep:
             class_names=self._data.class_names,
             rng=rng,
             previous=warm_from,
-            features=self._features(pool, cold=warm_from is None),
-            trunk=self._data.trunk() if self._kind.matches and self._data.trunk else None,
+            features=self._features(kind, pool, cold=warm_from is None),
+            trunk=self._data.trunk() if kind.matches and self._data.trunk else None,
             calibration=(self._data.raw(labeled[apart]), self._data.y[apart]),
             **options,
         )
@@ -295,13 +311,14 @@ class StudentStep:
 
     def _soft_labels(self, rows: IntArray) -> FloatArray:
         """Soft labels of a transfer set, asked for once: each family learns from them, and the lesson keeps them."""
-        if self._told is None or not np.array_equal(self._told[0], rows):
-            self._told = rows, self._soft(rows)
-        return self._told[1]
+        with self._asking:
+            if self._told is None or not np.array_equal(self._told[0], rows):
+                self._told = rows, self._soft(rows)
+            return self._told[1]
 
-    def _features(self, rows: IntArray, *, cold: bool) -> NDArray[Any] | None:
+    def _features(self, kind: type[Network], rows: IntArray, *, cold: bool) -> NDArray[Any] | None:
         """The teacher's features of the rows where the family asks for them."""
-        asked = self._kind.reads_features
+        asked = kind.reads_features
         return self._data.features[rows] if asked == "always" or (cold and asked == "cold") else None
 
     def lesson(self, distillate: Distillate, seed: int) -> Lesson | None:
@@ -317,7 +334,7 @@ class StudentStep:
             return None
         trunk = self._data.trunk() if self._kind.matches and self._data.trunk else None
         rows = np.asarray(taught.rows, np.int64)
-        features = self._features(rows, cold=taught.place == COLD)
+        features = self._features(self._kind, rows, cold=taught.place == COLD)
         return Lesson(
             numbers=rows,
             soft=np.asarray(self._soft_labels(rows), np.float32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 
 from models.evaluate import expected_calibration_error
+from sampler.errors import SamplerError
+from sampler.groups import rank_groups
+from worker import side_by_side
 from worker.measure import measured
 from worker.recipe import Recipe
 from worker.round import NoCheckpoints, PreviousRound, RoundData, RoundResult, run_round, settle_labels
+from worker.students import StudentStep
 
 NAMES = ("ant", "bee", "cat")
 RECIPE = Recipe(strategy="auto", batch_size=5, queue_size=30)
@@ -480,6 +485,63 @@ def test_texts_are_distilled_into_a_student_that_reads_texts() -> None:
     assert choice["family"] == "static"
     assert result.metrics["explanation"].endswith(f" The student is of the family static: {choice['why']}.")
     assert result.carry["family_labels"] == result.metrics["labels"]
+
+
+def test_a_round_is_the_same_to_the_bit_whether_its_parts_go_side_by_side_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = (("river", "water", "boat"), ("engine", "wheel", "road"), ("cloud", "rain", "wind"))
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words[c], 4)) for c in Y]
+    data = make_data(task="text", raw=lambda rows: [texts[row] for row in rows])
+    found, trained_on = [], []
+    original = StudentStep._distil
+
+    def watched(self: StudentStep, *args: Any) -> Any:
+        trained_on.append(threading.get_ident())
+        return original(self, *args)
+
+    monkeypatch.setattr(StudentStep, "_distil", watched)
+    for cores in (1, 2):
+        monkeypatch.setattr(side_by_side, "usable_cores", lambda cores=cores: cores)
+        found.append(run(data, strategy="auto"))
+    assert [ident == threading.get_ident() for ident in trained_on] == [True, True, False, False]
+    alone, beside = found
+    assert alone.rows.tolist() == beside.rows.tolist()
+    assert alone.scores.tobytes() == beside.scores.tobytes()
+    assert alone.student is not None
+    assert beside.student is not None
+    assert alone.student.family == beside.student.family
+    for name, array in alone.student.arrays().items():
+        assert array.tobytes() == beside.student.arrays()[name].tobytes(), name
+    assert set(beside.cpu) == set(beside.timings) == set(alone.timings)
+    assert min(beside.cpu.values()) >= 0
+
+
+def test_what_goes_wrong_in_a_ranking_begun_ahead_is_said_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise SamplerError("No strategy can rank these.")
+
+    monkeypatch.setattr("worker.round.rank_groups", fails)
+    kept = Kept()
+    with pytest.raises(SamplerError, match="No strategy can rank these"):
+        run_round(make_data(), RECIPE, None, np.random.default_rng(0), kept)
+    assert set(kept.steps) == {"teacher", "student"}, "what was done before it is kept"
+
+
+def test_a_large_pool_is_ranked_once_the_student_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "usable_cores", lambda: 2)
+    ranked_on = []
+
+    def watched(*args: Any) -> Any:
+        ranked_on.append(threading.get_ident() == threading.main_thread().ident)
+        return rank_groups(*args)
+
+    monkeypatch.setattr("worker.round.rank_groups", watched)
+    run(make_data(), strategy="margin")
+    monkeypatch.setattr("worker.round._MOST_AHEAD", 499)
+    run(make_data(), strategy="margin")
+    assert ranked_on == [False, True]
 
 
 def test_families_are_compared_again_when_labels_have_doubled_and_a_budget_decides() -> None:
