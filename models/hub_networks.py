@@ -15,6 +15,7 @@ from models.errors import UnusableModel
 from models.hub import HubModel, short
 from models.images import open_rgb
 from models.length_batches import length_batches
+from models.library_noise import without_noise
 
 if TYPE_CHECKING:
     import torch
@@ -39,8 +40,9 @@ class _Loaded:
 
 def _load(name: str, folder: Path) -> _Loaded:
     import torch
-    from transformers import AutoModel
 
+    with without_noise():  # its first import loads torchao, where that is
+        from transformers import AutoModel, PreTrainedModel  # noqa: F401 - the second loads what the first puts off
     _be_quiet()
     try:
         network, report = AutoModel.from_pretrained(

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from predictor.errors import BundleError
+from predictor.executorch_runtime import ExecuTorchSession
 from predictor.graph_check import check_graph
 from predictor.litert_runtime import LiteRtSession
 from predictor.numpy_runtime import NumpySession
@@ -18,6 +19,7 @@ RUNTIME_FILES: dict[str, tuple[str, ...]] = {
     "numpy": ("model.safetensors",),
     "openvino": ("model.xml", "model.bin"),
     "litert": ("model.tflite",),
+    "executorch": ("model.pte",),
 }
 """The files of a model for each runtime, as a manifest's ``runtime`` names it."""
 GRAPH_BYTES = 2 << 30
@@ -32,6 +34,8 @@ def start_runtime(name: str, files: Mapping[str, bytes], threads: int) -> Sessio
         return OpenVinoSession(files["model.xml"], files["model.bin"], threads)
     if name == "litert":
         return LiteRtSession(files["model.tflite"], threads)
+    if name == "executorch":
+        return ExecuTorchSession(files["model.pte"], threads)
     session: Session = open_session(files["model.onnx"], threads)
     return session
 

@@ -30,6 +30,7 @@ MODULES = (
     "numpy_runtime",
     "openvino_runtime",
     "litert_runtime",
+    "executorch_runtime",
     "runtimes",
     "runtime",
     "cascade",

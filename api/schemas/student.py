@@ -52,6 +52,7 @@ class ExportIn(BaseModel):
         "numpy",
         "openvino",
         "litert",
+        "executorch",
         "huggingface",
         "training-data",
         "coreml",

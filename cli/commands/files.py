@@ -92,7 +92,7 @@ def export_student(
     out: Annotated[Path, typer.Option(help="Where to write the bundle (.zip).")],
     version: Annotated[str, typer.Option(help="Which version, or current.")] = "current",
     format: Annotated[
-        str, typer.Option(help="onnx-int8, onnx, cascade, numpy, openvino, litert or huggingface.")
+        str, typer.Option(help="onnx-int8, onnx, cascade, numpy, openvino, litert, executorch or huggingface.")
     ] = "onnx-int8",
     accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="Of a cascade: what it is to reach.")] = None,
     share: Annotated[float | None, typer.Option(min=0, max=1, help="Of a cascade: the share passed on.")] = None,

@@ -1,4 +1,4 @@
-"""Students in other forms than ONNX: plain NumPy, OpenVINO, LiteRT and a folder for the Hugging Face hub.
+"""Students in other forms than ONNX: plain NumPy, OpenVINO, LiteRT, ExecuTorch and a folder for the Hugging Face hub.
 
 Each is built from the student's list of layers, or from its fp32 graph, and is run against the student before it is
 handed out: the same rule of parity holds for every format.
@@ -204,10 +204,18 @@ def _litert_files(student: Student) -> Files:
     return {"model.tflite": build_litert(layers, input_shape(student.network), len(student.class_names))}
 
 
+def _executorch_files(student: Student) -> Files:
+    """One program, fp32."""
+    from models.export.executorch_program import build_executorch
+
+    return {"model.pte": build_executorch(plain_layers(student, "executorch"), input_shape(student.network))}
+
+
 OTHER_FORMATS = {
     "numpy": Format("numpy", (), _numpy_files, "numpy"),
     "openvino": Format("openvino", ("openvino",), _openvino_files, "openvino"),
     "litert": Format("litert", ("ai-edge-litert",), _litert_files, "litert"),
+    "executorch": Format("executorch", ("executorch", "torch"), _executorch_files, "executorch"),
     "huggingface": Format("numpy", (), _hub_files, "winnow"),
 }
 GRAPH_FORMATS = ("onnx-int8", "onnx")
@@ -221,4 +229,5 @@ def packages(format: str, network: Network) -> dict[str, str]:
     reading = ["pillow"] if network.task == "image" else []
     if TOKENIZER in (network.preprocess() or {}):
         reading.append("tokenizers")
-    return {name: version(name) for name in ("numpy", *runtime, *reading)}
+    # A build's own mark (+cpu) is left out: not every index has that build.
+    return {name: version(name).partition("+")[0] for name in ("numpy", *runtime, *reading)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import nn
 from models.errors import BadInput, CorruptModel, UnusableModel
 from models.finetune.base import BaseNetwork
 from models.finetune.recipe import FinetuneRecipe
+from models.library_noise import without_noise
 
 HEAD = "head."
 _UNUSED = "pooler"
@@ -124,6 +124,5 @@ def _adapted(base: BaseNetwork, recipe: FinetuneRecipe) -> Any:
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.adapter_dropout, target_modules=targets
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in a way that is about to go
+    with without_noise():  # peft asks transformers in a way that is about to go, and loads torchao where it is
         return get_peft_model(base.encoder, config)

@@ -52,6 +52,7 @@ def test_before_there_is_a_student(owner: httpx.Client, empty: str) -> None:
         ("predictions", {"items": [{"text": "x"}]}),
         ("students/current/exports", {"format": "onnx-int8"}),
         ("students/current/exports", {"format": "openvino"}),
+        ("students/current/exports", {"format": "executorch"}),
     ):
         answer = owner.post(f"{at}/{path}", json=body)
         assert (answer.status_code, answer.headers["content-type"]) == (409, PROBLEM)

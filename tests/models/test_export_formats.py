@@ -30,7 +30,7 @@ STUDENTS = {"text": (text_student, texts), "image": (image_student, images), "fe
 
 
 def need(format):
-    package = {"openvino": "openvino", "litert": "ai_edge_litert"}.get(format)
+    package = {"openvino": "openvino", "litert": "ai_edge_litert", "executorch": "executorch"}.get(format)
     if package is not None and importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed (the extra dev brings it)")
 
@@ -46,12 +46,12 @@ def export(folder: Path, task: str, format: str) -> Path:
     return folder / "bundle.zip"
 
 
-@pytest.mark.parametrize("format", ["numpy", "openvino", "litert", "huggingface"])
+@pytest.mark.parametrize("format", ["numpy", "openvino", "litert", "executorch", "huggingface"])
 @pytest.mark.parametrize("task", STUDENTS)
 def test_a_bundle_of_each_format_answers_as_its_student(task, format, tmp_path):
     need(format)
     make, pool = STUDENTS[task]
-    items, _ = pool(40, seed=7)
+    items, _ = pool(70, seed=7)  # more than a program of ExecuTorch takes at once
     predictor = load(export(tmp_path, task, format))
     tolerance = 2e-3 if format == "openvino" else 1e-5
     assert predictor.predict_proba(items) == pytest.approx(make().predict_proba(items), abs=tolerance)
@@ -103,7 +103,9 @@ def test_openvino_reports_to_nobody_that_it_was_imported(tmp_path):
     assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
 
 
-@pytest.mark.parametrize(("format", "package"), [("openvino", "openvino"), ("litert", "ai_edge_litert")])
+@pytest.mark.parametrize(
+    ("format", "package"), [("openvino", "openvino"), ("litert", "ai_edge_litert"), ("executorch", "executorch.exir")]
+)
 def test_where_a_package_is_missing_the_extra_is_named(format, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=rf"\[{format}\]"):
@@ -150,7 +152,7 @@ def upside_down(student):
     return Student.from_arrays("mlp", {**arrays, "head.weight": -arrays["head.weight"]}, student.class_names)
 
 
-@pytest.mark.parametrize("format", ["openvino", "litert"])
+@pytest.mark.parametrize("format", ["openvino", "litert", "executorch"])
 def test_threads_that_share_a_predictor_do_not_mix_their_answers(format, tmp_path):
     need(format)
     predictor = load(export(tmp_path, "text", format))
@@ -168,7 +170,9 @@ def test_threads_that_share_a_predictor_do_not_mix_their_answers(format, tmp_pat
     assert wrong == []
 
 
-@pytest.mark.parametrize(("format", "file"), [("openvino", "model.xml"), ("litert", "model.tflite")])
+@pytest.mark.parametrize(
+    ("format", "file"), [("openvino", "model.xml"), ("litert", "model.tflite"), ("executorch", "model.pte")]
+)
 def test_a_damaged_model_is_refused_by_its_runtime(format, file, tmp_path):
     need(format)
     with zipfile.ZipFile(export(tmp_path, "features", format)) as archive:

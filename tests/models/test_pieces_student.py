@@ -112,7 +112,7 @@ def test_its_int8_bundle_agrees_and_brings_its_tokenizer(distilled, tmp_path):
     assert [guess["label"] for guess in load(report.path).predict(["the applestandzz of my"])] == ["fruit"]
 
 
-@pytest.mark.parametrize("format", ["numpy", "openvino", "litert"])
+@pytest.mark.parametrize("format", ["numpy", "openvino", "litert", "executorch"])
 def test_other_formats_read_pieces_too(distilled, format):
     need(format)
     items = compounds(100, seed=4)[0]

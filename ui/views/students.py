@@ -22,6 +22,7 @@ _FORMATS = {
     "numpy": "Plain NumPy — nothing else to install",
     "openvino": "OpenVINO",
     "litert": "LiteRT (TFLite)",
+    "executorch": "ExecuTorch (PyTorch on devices)",
     "huggingface": "Folder for the Hugging Face hub",
 }
 _TEXT_FORMATS = {**_FORMATS, "cascade": "Cascade — a small teacher is asked where the student is not sure"}
