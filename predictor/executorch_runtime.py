@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -19,6 +20,7 @@ from predictor.ports import Port
 
 _PTE_MARK, _PTE_HEADER, _PTE_HEADER_BYTES = b"ET12", b"eh00", 32
 _PTE_TYPES = {4: "tensor(int64)", 6: "tensor(float)"}
+_PTE_LINE = re.compile(r"\[\w+\.(cpp|h):\d+\]")
 _PTE_CHATTER = re.compile(r"cpuinfo|threadpool")
 _PTE_LOADING = Lock()
 _pte_threads: list[int] = []  # of the pool that all programs of a process share, once it is made
@@ -118,16 +120,19 @@ def _import_executorch() -> tuple[Any, Any]:
 def _hushed() -> Iterator[Any]:
     """Keep what the library writes to stderr, part of it past Python, and give its first complaint when asked.
 
-    It tells each process of the CPU's files that it could not read.
+    It tells each process of the CPU's files that it could not read. What anybody else writes meanwhile comes late.
     """
     with tempfile.TemporaryFile(buffering=0) as kept:
         before = os.dup(2)
         os.dup2(kept.fileno(), 2)
 
-        def said() -> str:
+        def lines() -> list[str]:
             kept.seek(0)
-            lines = kept.read(1 << 16).decode("utf-8", "replace").splitlines()
-            return next((line.partition("] ")[2] for line in lines if not _PTE_CHATTER.search(line)), "")
+            return kept.read(1 << 16).decode("utf-8", "replace").splitlines(keepends=True)
+
+        def said() -> str:
+            own = [line.strip() for line in lines() if _PTE_LINE.match(line)]
+            return next((line.partition("] ")[2] for line in own if not _PTE_CHATTER.search(line)), "")
 
         words = TextIOWrapper(cast(BinaryIO, kept), write_through=True)
         try:
@@ -137,3 +142,6 @@ def _hushed() -> Iterator[Any]:
             words.detach()  # or it would close what it writes to
             os.dup2(before, 2)
             os.close(before)
+            for line in lines():
+                if not _PTE_LINE.match(line):
+                    sys.stderr.write(line)

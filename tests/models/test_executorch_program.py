@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,7 @@ from models.export import formats
 from models.export.executorch_program import MOST_IDS, build_executorch
 from models.export.layers import Words
 from predictor import BundleError
-from predictor.executorch_runtime import ExecuTorchSession, fewer_ids
+from predictor.executorch_runtime import ExecuTorchSession, _hushed, fewer_ids
 from predictor.runtime import Predictor
 from tests.models.small_students import text_student, vector_student
 from tests.models.test_export_formats import export, need
@@ -121,3 +122,10 @@ def test_where_the_package_is_missing_the_requirements_are_named(program, monkey
 def test_a_layer_that_has_no_form_is_refused():
     with pytest.raises(ModelError, match="Words has no form in ExecuTorch"):
         build_executorch([Words("words", ["a"], [1])], ["items"])
+
+
+def test_what_others_write_while_a_program_is_loaded_comes_late_and_is_not_lost(capfd):
+    with _hushed() as said:
+        os.write(2, b"[operator.cpp:12] the program is bad\nanother thread's line\n[cpuinfo_utils.cpp:71] no file\n")
+        assert said() == "the program is bad"
+    assert capfd.readouterr().err == "another thread's line\n"
