@@ -39,7 +39,8 @@ def measure(name: str, features: Path, *, most_test: int | None = None, seed: in
     from worker.dataset import load_dataset
     from worker.recipe import Recipe
     from worker.round import run_round
-    from worker.simulate import Bench, SimulateOptions
+    from worker.simulate import SimulateOptions
+    from worker.simulated_pool import Bench
 
     data, kept = Path(os.environ["WINNOW_BENCH_DATA"]), keep_features(name, features)
     pool, test = (load_dataset(data / f"{name}.{part}.jsonl") for part in ("train", "test"))

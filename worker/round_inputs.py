@@ -324,8 +324,7 @@ def load_previous(runtime: Runtime, snapshot: Snapshot, encoder: str) -> Previou
         return None
     if last.recipe.get("encoder", encoder) == encoder:
         return previous
-    # No labels at the last cold start: a student that many more labels than that are there for starts cold.
-    return replace(previous, teacher=None, finetuned=None, finetuned_in=None, cold_labels=0, trained_labels=0)
+    return previous.with_another_encoder()
 
 
 def _previous(runtime: Runtime, project: Project, last: Student, current: Student | None) -> PreviousRound:
