@@ -211,10 +211,7 @@ def load_data(
     if used_encoder is None or matrix.digest != used_encoder.digest:
         raise Interrupted("the encoder was replaced")
     training = snapshot.training
-    measured, is_test = snapshot.measured
-    beyond = measured[labels.numbers[measured] >= matrix.covered]
-    if is_test and len(beyond) > MOST_UNCOVERED_TEST_ROWS:
-        measured = np.setdiff1d(measured, beyond[MOST_UNCOVERED_TEST_ROWS:])
+    measured, is_test = _measured(snapshot, matrix.covered)
     used = np.concatenate([labels.numbers[training], labels.numbers[measured]])
     rows = Rows(matrix.covered, np.unique(used[used >= matrix.covered]))
     features = _with_further(runtime, project, encoder, matrix, rows.further)
@@ -247,6 +244,18 @@ def load_data(
         trunk=partial(load_trunk, used_encoder.name, hub_models(runtime.settings)),
     )
     return data, rows, used_encoder
+
+
+def _measured(snapshot: Snapshot, covered: int) -> tuple[IntArray, bool]:
+    """Places of labels that are measured on, and whether they are the project's own test set.
+
+    Of a test set whose items are not encoded yet only so many are that a round can encode.
+    """
+    measured, is_test = snapshot.measured
+    beyond = measured[snapshot.labels.numbers[measured] >= covered]
+    if is_test and len(beyond) > MOST_UNCOVERED_TEST_ROWS:
+        measured = np.setdiff1d(measured, beyond[MOST_UNCOVERED_TEST_ROWS:])
+    return measured, is_test
 
 
 def _class_vectors(
