@@ -24,11 +24,10 @@ from winnow.classifiers import classifier_of
 from winnow.db import tables
 from winnow.db.base import utcnow
 from winnow.db.tables import Item, Lease, Project, Round, Student
-from winnow.errors import NotFound
 from winnow.features import Column, FeatureMatrix, Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import TrainingLabels, standing_for_training
-from winnow.projects import class_names
+from winnow.projects import class_names, unarchived
 from winnow.scratch import scratch_folder
 from winnow.settings import Settings
 from worker.base import Runtime
@@ -106,9 +105,7 @@ def take_snapshot(runtime: Runtime, context: JobContext) -> Snapshot:
     An attempt that goes on from a costly step sees the labels that the step saw, where they all still stand.
     """
     with runtime.database.read() as session:
-        project = session.get(Project, context.project_id)
-        if project is None or project.archived_at is not None:
-            raise NotFound("The project was archived.")
+        project = unarchived(session, context.project_id)
         kept = _labels_of(session, project.id, context.checkpoint_state.get(MARK))
         snapshot = _snapshot(session, project, kept or standing_for_training(session, project.id))
     with runtime.database.write() as session:
