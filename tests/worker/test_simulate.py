@@ -130,7 +130,7 @@ PEERS = [f"modal:{name}" for name in MODAL if name != "expected_error_reduction"
 
 @pytest.mark.parametrize("strategy", [*strategy_names(), *PEERS])
 def test_labels_that_were_not_asked_for_change_no_query(strategy: str) -> None:
-    options = replace(FAST, strategy=strategy, seeds=1, baseline="none", noise=0.1)
+    options = replace(FAST, strategy=strategy, seeds=1, budget=24, baseline="none", noise=0.1)
     before = simulate(POOL, TEST, options)
     asked = {row for batch in before["seeds"][0]["queries"] for row in batch}
     after = simulate(others_permuted(POOL, asked, seed=3), TEST, options)
@@ -273,7 +273,7 @@ def test_test_rows_are_seen_as_the_teacher_saw_the_pool(view: str) -> None:
 @pytest.fixture(scope="module")
 def apart() -> dict[str, Any]:
     """Three arms, teachers and students."""
-    options = replace(FAST, batch=12, budget=48, baseline_features="both", student="auto")
+    options = replace(FAST, batch=12, budget=36, baseline_features="both", student="auto")
     return simulate(clumps(400, 0), clumps(200, 1), options)
 
 
