@@ -12,14 +12,29 @@ import os
 import tempfile
 import time
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.real_features import keep_features
+from bench.real_features import RealSet, keep_features
 from bench.report import as_text
+from models.artifacts import save_student
+from models.cascade import Threshold
+from models.compression.minilm import compact_minilm
+from models.export.card import CardFacts
+from models.export.cascade_bundle import CascadeTeacher, export_cascade
+from models.linear_head import LinearHead, fit_head
+from models.students.student import Student
+from models.teachers import LogisticTeacher
+from predictor import Cascade, load
+from worker.dataset import load_dataset
+from worker.recipe import Recipe
+from worker.round import run_round
+from worker.simulate import SimulateOptions
+from worker.simulated_pool import Bench
 
 LABELS = {"agnews": 400, "banking77": 1_500}
 HELD = 500
@@ -28,20 +43,78 @@ TRANSFER = 3_000
 _HEAD_LABEL = 2.0
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """A round's student and teacher, and what they are exported and measured with.
+
+    Attributes:
+        bench: The set.
+        student: What it trained.
+        teacher: Its head.
+        transfer: Rows whose soft labels the bundle's head learns from.
+        soft: These, (transfer rows, classes).
+        labelled: Rows with labels.
+        held: Rows that neither student nor head learned from.
+    """
+
+    bench: Bench
+    student: Student
+    teacher: LogisticTeacher
+    transfer: NDArray[np.int64]
+    soft: NDArray[np.floating[Any]]
+    labelled: NDArray[np.int64]
+    held: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Bundled:
+    """What a bundle answers to the test texts, and what that and its export took, in CPU seconds."""
+
+    head: LinearHead
+    answers: NDArray[Any]
+    passed: NDArray[np.bool_]
+    threshold: Threshold
+    megabytes: float
+    export_seconds: float
+    texts_per_second: float
+    teacher_texts_per_second: float
+
+
 def measure(name: str, features: Path, *, most_test: int | None = None, seed: int = 0) -> dict[str, Any]:
     """Train, export the bundle, and score student, teacher and cascade on a real set's test file."""
-    from models.artifacts import save_student
-    from models.compression.minilm import compact_minilm
-    from models.export.card import CardFacts
-    from models.export.cascade_bundle import CascadeTeacher, export_cascade
-    from models.linear_head import fit_head
-    from predictor import Cascade, load
-    from worker.dataset import load_dataset
-    from worker.recipe import Recipe
-    from worker.round import run_round
-    from worker.simulate import Bench, SimulateOptions
+    kept = keep_features(name, features)
+    trained = _train(name, kept, seed)
+    bench = trained.bench
+    test_texts, y = [str(text) for text in bench.test_items][:most_test], bench.test_y[:most_test]
+    bundled = _bundle(name, trained, kept.X, test_texts, seed)
+    own = trained.student.predict_proba(test_texts)
+    alone = bundled.head.predict_proba(kept.test_features[: len(y)])
+    of_round = bench.test_probabilities(trained.teacher)[: len(y)]
 
-    data, kept = Path(os.environ["WINNOW_BENCH_DATA"]), keep_features(name, features)
+    def right(probabilities: Any) -> float:
+        return float((np.asarray(probabilities).argmax(1) == y).mean())
+
+    return {
+        "set": name,
+        "labels": len(trained.labelled),
+        "held_labels": len(trained.held),
+        "test": len(y),
+        "student": right(own),
+        "teacher_of_the_bundle": right(alone),
+        "cascade": right(bundled.answers),
+        "passed_on": float(bundled.passed.mean()),
+        "teacher_of_the_round": right(of_round),
+        "threshold": bundled.threshold.to_dict(),
+        "bundle_mb": bundled.megabytes,
+        "cascade_texts_per_cpu_second": bundled.texts_per_second,
+        "teacher_texts_per_cpu_second": bundled.teacher_texts_per_second,
+        "export_cpu_seconds": bundled.export_seconds,
+    }
+
+
+def _train(name: str, kept: RealSet, seed: int) -> _Trained:
+    """One round on labels drawn uniformly, and its teacher's soft labels of other rows."""
+    data = Path(os.environ["WINNOW_BENCH_DATA"])
     pool, test = (load_dataset(data / f"{name}.{part}.jsonl") for part in ("train", "test"))
     bench = Bench.of(pool, test, SimulateOptions(encoder="minilm"), encoded=(kept.X, kept.test_features))
     order = np.random.default_rng([seed, 1]).permutation(len(bench.y))
@@ -60,31 +133,41 @@ def measure(name: str, features: Path, *, most_test: int | None = None, seed: in
     free = np.setdiff1d(order, held)
     transfer = np.random.default_rng([seed, 2]).permutation(free)[:TRANSFER]
     soft = result.teacher.predict_proba(given.views[result.teacher.view], transfer)
-    rows = np.concatenate([transfer, labelled])
-    texts = [str(bench.items[row]) for row in [*rows, *held]]
+    return _Trained(bench, result.student, result.teacher, transfer, soft, labelled, held)
+
+
+def _fit_head(trained: _Trained, X: NDArray[np.floating[Any]], seed: int) -> LinearHead:
+    """The bundle's teacher: it learns from the round's and from the labels."""
+    bench, labelled = trained.bench, trained.labelled
+    return fit_head(
+        X[np.concatenate([trained.transfer, labelled])],
+        np.concatenate([trained.soft, np.eye(bench.n_classes, dtype=np.float32)[bench.y[labelled]]]),
+        weight=np.repeat(np.array([1.0, _HEAD_LABEL], np.float32), [len(trained.transfer), len(labelled)]),
+        rng=np.random.default_rng(seed),
+    )
+
+
+def _bundle(name: str, trained: _Trained, X: NDArray[np.floating[Any]], test_texts: list[str], seed: int) -> _Bundled:
+    """Export, unpack and time the cascade."""
+    bench, held = trained.bench, trained.held
+    texts = [str(bench.items[row]) for row in [*trained.transfer, *trained.labelled, *held]]
+    fresh = texts[len(texts) - len(held) :]
     began = time.process_time()
     encoder = compact_minilm(texts, common=0)  # the harder case: words of the test set alone are spelled
     # The encoder gives for these texts what the project's gave, which is at hand.
-    head = fit_head(
-        kept.X[rows],
-        np.concatenate([soft, np.eye(bench.n_classes, dtype=np.float32)[bench.y[labelled]]]),
-        weight=np.repeat(np.array([1.0, _HEAD_LABEL], np.float32), [len(transfer), len(labelled)]),
-        rng=np.random.default_rng(seed),
-    )
-    measured = ([str(bench.items[row]) for row in held], bench.y[held])
-    test_texts, y = [str(text) for text in bench.test_items][:most_test], bench.test_y[:most_test]
+    head = _fit_head(trained, X, seed)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        save_student(folder / "student", result.student)
+        save_student(folder / "student", trained.student)
         report, threshold = export_cascade(
             folder / "student",
             CascadeTeacher(encoder, head),
-            fresh=measured[0],
+            fresh=fresh,
             calibration=texts[:300],
             parity_items=texts[:1_000],
             card=CardFacts(name),
             out=folder / "bundle.zip",
-            measured=measured,
+            measured=(fresh, bench.y[held]),
         )
         exported = time.process_time() - began
         with zipfile.ZipFile(report.path) as archive:
@@ -99,29 +182,8 @@ def measure(name: str, features: Path, *, most_test: int | None = None, seed: in
         began = time.process_time()
         cascade.teacher.run(some)
         teacher_speed = len(some) / (time.process_time() - began)
-    own = result.student.predict_proba(test_texts)
-    alone = head.predict_proba(kept.test_features[: len(y)])
-    of_round = bench.test_probabilities(result.teacher)[: len(y)]
-
-    def right(probabilities: Any) -> float:
-        return float((np.asarray(probabilities).argmax(1) == y).mean())
-
-    return {
-        "set": name,
-        "labels": len(labelled),
-        "held_labels": len(held),
-        "test": len(y),
-        "student": right(own),
-        "teacher_of_the_bundle": right(alone),
-        "cascade": right(answers),
-        "passed_on": float(passed.mean()),
-        "teacher_of_the_round": right(of_round),
-        "threshold": threshold.to_dict(),
-        "bundle_mb": report.bytes / 1e6,
-        "cascade_texts_per_cpu_second": len(y) / seconds,
-        "teacher_texts_per_cpu_second": teacher_speed,
-        "export_cpu_seconds": exported,
-    }
+    speed = len(test_texts) / seconds
+    return _Bundled(head, answers, passed, threshold, report.bytes / 1e6, exported, speed, teacher_speed)
 
 
 def main() -> None:

@@ -37,7 +37,8 @@ def mean_accuracies(made: LabelSet, n_classes: int, seeds: int) -> dict[str, flo
     Returns:
         By the name of the start.
     """
-    from worker.simulate import Bench, SimulateOptions, run_seed
+    from worker.simulate import SimulateOptions, run_seed
+    from worker.simulated_pool import Bench
 
     batch = max(_LEAST_BATCH, n_classes)
     options = SimulateOptions(

@@ -18,7 +18,8 @@ from bench.label_sets import PLANS, label_set
 from bench.tuned_constants import overridden
 
 if TYPE_CHECKING:
-    from worker.simulate import Bench, SimulateOptions
+    from worker.simulate import SimulateOptions
+    from worker.simulated_pool import Bench
 
 ROOT = Path(__file__).parents[1]
 _CODE = ("sampler", "models", "worker")
@@ -158,7 +159,7 @@ def _options(cell: Cell, noise: float) -> SimulateOptions:
 
 def _made_ready(cell: Cell, folder: Path) -> tuple[Bench, float, float]:
     """The encoded set, the share of wrong answers, and the accuracy with all labels and nothing overridden."""
-    from worker.simulate import Bench
+    from worker.simulated_pool import Bench
 
     data = label_set(cell.set, cell.variant, folder / "features", with_items=cell.student != "none")
     with overridden(cell.constant, cell.value):

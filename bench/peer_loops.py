@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from bench.label_report import SHARES, mean_reach, median, reaches, standard_error
 from bench.label_sets import GROUPS, PLANS, Plan, label_set, named_sets
 from bench.report import as_text
-from worker.simulate import Bench, SimulateOptions, run_seed
+from worker.simulate import SimulateOptions, run_seed
+from worker.simulated_pool import Bench
 
 IntArray = NDArray[np.int64]
 _ITERATIONS = 1_000

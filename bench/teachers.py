@@ -26,7 +26,8 @@ from models.teachers import LogisticTeacher
 from worker.class_names import name_phrases
 from worker.dataset import Dataset
 from worker.recipe import Recipe
-from worker.simulate import Bench, SimulateOptions
+from worker.simulate import SimulateOptions
+from worker.simulated_pool import Bench
 from worker.teaching import TeachingStep
 
 TEXTS, FEATURES = ("agnews", "banking77"), ("digits", "wine")

@@ -26,7 +26,8 @@ _SHOWN = (1, 2, 3, 4)
 
 def runs(name: str, variant: str, names: str, seeds: int, steps: int, folder: Path) -> list[dict[str, Any]]:
     """``labels``, ``classes`` met and ``accuracy`` at each step, of each seed."""
-    from worker.simulate import Bench, SimulateOptions, run_seed
+    from worker.simulate import SimulateOptions, run_seed
+    from worker.simulated_pool import Bench
 
     found = []
     bench: Bench | None = None

@@ -57,10 +57,11 @@ _SAVINGS = {
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """The mean curves of each arm, what each needs to get to each threshold, and what is saved by what."""
+    """Encoders that were chosen, each arm's mean curves, what it needs to get to each threshold, and what is saved."""
     lines = [
         f"{result['n_pool']} to choose from, {result['n_test']} to test on, {result['n_classes']} classes, "
         f"encoder {result['encoder']}; the teacher's accuracy with all labels is {result['full_pool_accuracy']:.4f}",
+        *([chosen] if (chosen := _encoders(result)) else []),
         _curves(result),
         _needs(result),
     ]
@@ -73,14 +74,36 @@ def as_text(result: dict[str, Any]) -> str:
     return "\n\n".join(lines)
 
 
-def _curves(result: dict[str, Any]) -> str:
+def _runs(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The runs of each arm."""
     runs = {"strategy": result["seeds"]}
     for baseline in (result["baseline"], result["baseline_same"]):
         if baseline is not None:
             runs[f"random_{baseline['features']}"] = baseline["seeds"]
+    return runs
+
+
+def _encoders(result: dict[str, Any]) -> str | None:
+    """Which encoder the labels chose in how many runs of each arm, when, and by what margin; None without a choice."""
+    rows = []
+    for arm, seeds in _runs(result).items():
+        met: dict[tuple[int, str], list[dict[str, Any]]] = {}
+        for seed in seeds:
+            for choice in seed["encoder_choices"] or ():
+                met.setdefault((choice["labels"], choice["present"]), []).append(choice)
+        for (labels, present), choices in sorted(met.items()):
+            [other] = choices[0]["losses"].keys() - {present}
+            taken = sum(choice["encoder"] == other for choice in choices)
+            gain, needed = (sum(choice[key] for choice in choices) / len(choices) for key in ("gain", "needed"))
+            said = f"{other} instead of {present} in {taken} of {len(choices)}"
+            rows.append([_name(result, arm), str(labels), said, f"{gain:+.3f}", f"{needed:.3f}"])
+    return table(["", "labels", "encoder chosen", "log-loss lower by", "needed"], rows) if rows else None
+
+
+def _curves(result: dict[str, Any]) -> str:
     curves = {
         f"{_name(result, arm)}, {model}": [seed[key] for seed in seeds]
-        for arm, seeds in runs.items()
+        for arm, seeds in _runs(result).items()
         for model, key in zip(_MODELS, ("accuracy", "student_accuracy"), strict=True)
         if seeds[0][key] is not None
     }

@@ -143,20 +143,15 @@ def distil(
         BadInput: shapes do not match, there is nothing to learn from, or an item cannot be read.
     """
     started = time.perf_counter()
-    make_curriculum(curriculum)
-    if not 0 <= mixed_share <= 1:
-        raise BadInput(f"The share of mixed items must lie in 0 … 1, not {mixed_share}.")
-    if calibration is not None:
-        calibration = calibration[0], _checked_labels(calibration, len(class_names))
+    calibration = _check_options(curriculum, mixed_share, calibration, len(class_names))
     target, weight = _targets(items, soft, labeled_items, y, len(class_names), temperature, label_weight)
     with torch_threads(threads), single_blas_thread():  # or the same inputs would not give the same bits
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        everything = [*items, *labeled_items]
         first = items if len(items) else labeled_items
         network, warm = _start(family, first, len(class_names), previous, generator, trunk)
         if mixed_share and network.matches:
             raise BadInput(f"Students of the family {family!r} read word pieces, which cannot be mixed; mix no items.")
-        inputs = network.prepare(everything)
+        inputs = network.prepare([*items, *labeled_items])
         if features is not None and len(items) and not warm and network.reads_features == "cold":
             network.begin_from(inputs, _features(features, len(items)))
         match = make_match(network, features, len(items), generator)
@@ -165,21 +160,20 @@ def distil(
         made, best, loss = fit.run(passes, warm)
         network.scale, n_calibrated = fit.scale(np.asarray(soft, np.float32), calibration)
         flops = 3.0 * made * network.flops(inputs)
-    seconds = time.perf_counter() - started
     report = DistilReport(
-        warm,
-        made,
-        best,
-        loss,
-        len(items),
-        len(labeled_items),
-        temperature,
-        seconds,
-        flops,
-        n_calibrated,
-        network.scale,
-        match is not None,
-        getattr(inputs, "cut_share", None),
+        warm=warm,
+        epochs=made,
+        best_epoch=best,
+        loss=loss,
+        n_transfer=len(items),
+        n_labeled=len(labeled_items),
+        temperature=temperature,
+        seconds=time.perf_counter() - started,
+        flops=flops,
+        calibrated_on=n_calibrated,
+        scale=network.scale,
+        matched=match is not None,
+        cut_share=getattr(inputs, "cut_share", None),
     )
     return Distilled(Student(network, tuple(class_names)), report)
 
@@ -224,11 +218,19 @@ def _features(features: ArrayLike, n: int) -> FloatArray:
     return X
 
 
-def _checked_labels(calibration: tuple[Sequence[RawItem], ArrayLike], n_classes: int) -> IntArray:
+def _check_options(
+    curriculum: str, mixed_share: float, calibration: tuple[Sequence[RawItem], ArrayLike] | None, n_classes: int
+) -> tuple[Sequence[RawItem], IntArray] | None:
+    """Refuse what means nothing; gives the items to calibrate on with their labels as an array."""
+    make_curriculum(curriculum)
+    if not 0 <= mixed_share <= 1:
+        raise BadInput(f"The share of mixed items must lie in 0 … 1, not {mixed_share}.")
+    if calibration is None:
+        return None
     items, y = calibration[0], np.asarray(calibration[1], np.int64)
     if y.shape != (len(items),) or (len(y) and not 0 <= y.min() <= y.max() < n_classes):
         raise BadInput(f"Labels for calibration must be one class index from 0 to {n_classes - 1} for each item.")
-    return y
+    return items, y
 
 
 def _start(

@@ -32,6 +32,9 @@ class EncoderChoice:
         tested: How many labels those are.
         labels: How many labels the project had.
         why: In words.
+        present: The encoder that the project had.
+        gain: By how much the best other one's log-loss is below the present one's; negative where it is above.
+        needed: By how much it had to be below for the other one to be taken.
     """
 
     encoder: str
@@ -39,6 +42,9 @@ class EncoderChoice:
     tested: int
     labels: int
     why: str
+    present: str
+    gain: float
+    needed: float
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -75,13 +81,22 @@ def choose_encoder(
     # A wide encoder may have been tested on fewer folds, the first of them.
     tested = min(map(len, rows.values()))
     losses = {name: float(row[:tested].mean()) for name, row in rows.items()}
-    best = min(losses, key=lambda name: (losses[name], name != present))
-    taken = best
-    if best != present:
-        gain = rows[present][:tested] - rows[best][:tested]
-        least = max(margin * float(gain.std(ddof=1)) / np.sqrt(tested), LEAST_GAIN * losses[best])
-        taken = best if gain.mean() > least else present
+    other = min(losses.keys() - {present}, key=losses.__getitem__)
+    gains = rows[present][:tested] - rows[other][:tested]
+    gain, error = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(tested))
+    needed = max(margin * error, LEAST_GAIN * losses[other])
+    taken = other if gain > needed else present
+    best = other if losses[other] < losses[present] else present
     beside = ", ".join(f"{loss:.3f} with {name}" for name, loss in losses.items() if name != taken)
     found_words = f"cross-validated log-loss over {tested} labels is {losses[taken]:.3f} with it and {beside}"
     why = f"{found_words} (less is better)" if taken == best else f"{found_words}, which is not clearly better"
-    return EncoderChoice(taken, {name: round(loss, 4) for name, loss in losses.items()}, tested, labels, why)
+    return EncoderChoice(
+        encoder=taken,
+        losses={name: round(loss, 4) for name, loss in losses.items()},
+        tested=tested,
+        labels=labels,
+        why=why,
+        present=present,
+        gain=round(gain, 4),
+        needed=round(needed, 4),
+    )

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoders import Encoded, RawItem, digest_of
-from models.errors import BadInput, CorruptModel, NotFitted
+from models.encoders import Encoded, RawItem
+from models.errors import BadInput, CorruptModel
+from models.fitted_encoder import FittedEncoder
 from models.ngrams import N_BUCKETS, count_ngrams, mix
 
 DIM = 256
@@ -25,7 +26,7 @@ _PROJECTION_STATE = {"seed"}
 FloatArray = NDArray[np.float32]
 
 
-class HashedEncoder:
+class HashedEncoder(FittedEncoder):
     """Latent semantic features (deerwester1990), or where the pool is tiny a sparse random projection (achlioptas2003).
 
     Rows have length 1, but those of texts without a single known n-gram, which are zero.
@@ -42,28 +43,10 @@ class HashedEncoder:
         Raises:
             CorruptModel: An array is missing.
         """
-        self._arrays: dict[str, NDArray[Any]] = dict(arrays or {})
+        super().__init__(arrays)
         if self._arrays and set(self._arrays) not in (_SVD_STATE, _PROJECTION_STATE):
             raise CorruptModel("The state of the encoder 'hashed'", f"it holds the arrays {sorted(self._arrays)}")
-        self._digest: str | None = None
         self._columns: Any = None
-
-    @property
-    def needs_fit(self) -> bool:
-        """True until `fit`."""
-        return not self._arrays
-
-    @property
-    def digest(self) -> str:
-        """Of the state: two pools give two encoders.
-
-        Raises:
-            NotFitted: There is no state yet.
-        """
-        self._require_state()
-        if self._digest is None:
-            self._digest = digest_of(self.name, self.version, self.details(), self._arrays)
-        return self._digest
 
     def fit(self, sample: Sequence[RawItem], rng: np.random.Generator) -> None:
         """Learn document frequencies and the projection from at most 5,000 of these texts.
@@ -119,10 +102,6 @@ class HashedEncoder:
         if "seed" in self._arrays:
             return _random_projection(int(self._arrays["seed"][0]))
         return self._arrays["components"].astype(np.float32) * self._arrays["idf"][:, None]
-
-    def _require_state(self) -> None:
-        if not self._arrays:
-            raise NotFitted("The encoder 'hashed'")
 
 
 def _sublinear(counts: Any) -> Any:

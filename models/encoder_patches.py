@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoders import Encoded, RawItem, digest_of
-from models.errors import CorruptModel, NotFitted
+from models.encoders import Encoded, RawItem
+from models.errors import CorruptModel
+from models.fitted_encoder import FittedEncoder
 from models.images import MIN_SIDE, ImageShape, decode_image, measure_shape
 from models.softmax import single_blas_thread
 
@@ -28,7 +29,7 @@ _STATE = {"mean", "whitening", "centroids", "pool_mean", "projection"}
 FloatArray = NDArray[np.float32]
 
 
-class PatchesEncoder:
+class PatchesEncoder(FittedEncoder):
     """Sparse triangle activations of whitened patches by their centroids, pooled over 3 × 3 cells, reduced by PCA.
 
     Differs from the paper where labels are few: an activation begins one standard deviation below the mean distance,
@@ -47,9 +48,8 @@ class PatchesEncoder:
         Raises:
             CorruptModel: The state is incomplete.
         """
-        self._arrays: dict[str, NDArray[Any]] = dict(arrays or {})
+        super().__init__(arrays)
         self._shape = ImageShape(MIN_SIDE, 1)
-        self._digest: str | None = None
         if self._arrays:
             try:
                 self._shape = ImageShape(int((details or {})["side"]), int((details or {})["channels"]))
@@ -59,26 +59,9 @@ class PatchesEncoder:
                 raise CorruptModel("The state of the encoder 'patches'", f"it holds {sorted(self._arrays)}")
 
     @property
-    def needs_fit(self) -> bool:
-        """True until `fit`."""
-        return not self._arrays
-
-    @property
     def dim(self) -> int:
         """At most 256; 0 before `fit`."""
         return int(self._arrays["projection"].shape[1]) if self._arrays else 0
-
-    @property
-    def digest(self) -> str:
-        """Of the state: two pools give two encoders.
-
-        Raises:
-            NotFitted: There is no state yet.
-        """
-        self._require_state()
-        if self._digest is None:
-            self._digest = digest_of(self.name, self.version, self.details(), self._arrays)
-        return self._digest
 
     def fit(self, sample: Sequence[RawItem], rng: np.random.Generator) -> None:
         """Learn size, colour, whitening, centroids and projection from at most 4,000 of these images.
@@ -126,10 +109,6 @@ class PatchesEncoder:
     def details(self) -> dict[str, Any]:
         """What images are brought to, and the side of a patch."""
         return {"side": self._shape.side, "channels": self._shape.channels, "patch": self._shape.patch}
-
-    def _require_state(self) -> None:
-        if not self._arrays:
-            raise NotFitted("The encoder 'patches'")
 
 
 def _images_a_chunk(shape: ImageShape, n_centroids: int) -> int:

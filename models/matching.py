@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from models.errors import BadInput
+from models.optimisers import Adam
 from models.students.protocol import FloatArray, Network, unseeded
 
 WEIGHT = 1.0
@@ -58,7 +59,7 @@ class FeatureMatch(nn.Module):
 
     def optimisers(self) -> list[torch.optim.Optimizer]:
         """What trains the projections."""
-        return [torch.optim.Adam(self.projections.parameters(), lr=_RATE)]
+        return [Adam(self.projections.parameters(), lr=_RATE)]
 
 
 def make_match(

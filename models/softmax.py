@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
@@ -50,8 +51,6 @@ def fit_softmax(
     Returns:
         W (n_classes, d) and b (n_classes,), float32.
     """
-    from scipy.optimize import minimize
-
     n, d = Z.shape
     if n_classes == 1:
         return np.zeros((1, d), dtype=np.float32), np.zeros(1, dtype=np.float32)
@@ -74,9 +73,31 @@ def fit_softmax(
         gradient[:size] += theta[:size] / (C * n)
         return float(value + theta[:size] @ theta[:size] / (2 * C * n)), gradient
 
-    first = np.zeros(size + n_classes)
+    return minimised(loss, (n_classes, d), start, max_iterations, tolerance)
+
+
+def minimised(
+    loss: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]],
+    shape: tuple[int, int],
+    start: tuple[FloatArray, FloatArray] | None,
+    max_iterations: int,
+    tolerance: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Weights of a shape (k, d) and k intercepts of the least loss, float32, by L-BFGS.
+
+    Args:
+        loss: Takes the weights row by row, then the intercepts; gives their loss and its gradient.
+        shape: Of the weights.
+        start: Where to begin; zeros when None.
+        max_iterations: Of L-BFGS.
+        tolerance: Ends when no component of the gradient is larger.
+    """
+    from scipy.optimize import minimize
+
+    k, d = shape
+    first = np.zeros(k * d + k)
     if start is not None:
-        first[:size], first[size:] = start[0].ravel(), start[1]
+        first[: k * d], first[k * d :] = start[0].ravel(), start[1]
     with single_blas_thread():
         found = minimize(
             loss,
@@ -85,4 +106,4 @@ def fit_softmax(
             method="L-BFGS-B",
             options={"maxiter": max_iterations, "gtol": tolerance, "ftol": 1e-9, "maxcor": 10},
         )
-    return found.x[:size].reshape(n_classes, d).astype(np.float32), found.x[size:].astype(np.float32)
+    return found.x[: k * d].reshape(k, d).astype(np.float32), found.x[k * d :].astype(np.float32)

@@ -152,43 +152,65 @@ def prepared(ctx: QueryContext) -> QueryContext:
     if len(labeled) > 1 and not (np.diff(labeled) > 0).all():
         order = np.argsort(labeled, kind="stable")
         labeled, y = labeled[order], y[order]
-    probabilities, committee = ctx.probabilities, ctx.committee
-    shape = (len(candidates), ctx.n_classes)
-    if probabilities is not None:
-        probabilities = check_probabilities(probabilities)
-        if probabilities.shape != shape:
-            raise InvalidInput("probabilities", f"shape {probabilities.shape} is not {shape}, that of the candidates")
-    if committee is not None:
-        committee = _checked_committee(committee, shape)
-    weights = None if ctx.weights is None else _checked_weights(ctx.weights, len(candidates))
-    if not (candidates[1:] > candidates[:-1]).all():
-        order = np.argsort(candidates, kind="stable")
-        candidates = candidates[order]
-        if (np.diff(candidates) == 0).any():
-            raise InvalidInput("candidates", "a row is named twice")
-        probabilities = None if probabilities is None else probabilities[order]
-        committee = None if committee is None else committee[:, order]
-        weights = None if weights is None else weights[order]
+    found = _Candidates.checked(ctx, candidates)
     taken = np.zeros(len(ctx.features), dtype=bool)
     taken[labeled] = True
     taken[pending] = True
-    free = ~taken[candidates]
+    free = ~taken[found.rows]
     if not free.all():
-        candidates = candidates[free]
-        probabilities = None if probabilities is None else probabilities[free]
-        committee = None if committee is None else committee[:, free]
-        weights = None if weights is None else weights[free]
+        found = found.at(free)
     return replace(
         ctx,
-        candidates=candidates,
+        candidates=found.rows,
         labeled=labeled,
         pending=pending,
         y=y,
-        probabilities=probabilities,
-        committee=committee,
-        weights=weights,
+        probabilities=found.probabilities,
+        committee=found.committee,
+        weights=found.weights,
         batch_size=max(1, int(ctx.batch_size)),
     )
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Rows that may be ranked, and what is said of each in the same order."""
+
+    rows: IntArray
+    probabilities: FloatArray | None
+    committee: FloatArray | None
+    weights: FloatArray | None
+
+    @classmethod
+    def checked(cls, ctx: QueryContext, rows: IntArray) -> _Candidates:
+        """With ascending rows."""
+        probabilities, committee = ctx.probabilities, ctx.committee
+        shape = (len(rows), ctx.n_classes)
+        if probabilities is not None:
+            probabilities = check_probabilities(probabilities)
+            if probabilities.shape != shape:
+                raise InvalidInput(
+                    "probabilities", f"shape {probabilities.shape} is not {shape}, that of the candidates"
+                )
+        if committee is not None:
+            committee = _checked_committee(committee, shape)
+        weights = None if ctx.weights is None else _checked_weights(ctx.weights, len(rows))
+        found = cls(rows, probabilities, committee, weights)
+        if (rows[1:] > rows[:-1]).all():
+            return found
+        found = found.at(np.argsort(rows, kind="stable"))
+        if (np.diff(found.rows) == 0).any():
+            raise InvalidInput("candidates", "a row is named twice")
+        return found
+
+    def at(self, places: NDArray[Any]) -> _Candidates:
+        """Those at some places, or where a mask is set."""
+        return _Candidates(
+            self.rows[places],
+            None if self.probabilities is None else self.probabilities[places],
+            None if self.committee is None else self.committee[:, places],
+            None if self.weights is None else self.weights[places],
+        )
 
 
 def _checked_committee(committee: FloatArray, shape: tuple[int, int]) -> FloatArray:

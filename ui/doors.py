@@ -36,8 +36,22 @@ class Entry:
 
 def make_routes(settings: UiSettings, http: httpx.AsyncClient) -> list[Route]:
     """The routes ``/auth/sign-in``, ``/auth/sign-out`` and ``/enter``."""
+    doors = _Doors(settings, http)
+    return [
+        Route("/auth/sign-in", doors.sign_in, methods=["POST"]),
+        Route("/auth/sign-out", doors.sign_out, methods=["POST"]),
+        Route("/enter", doors.enter, methods=["GET"]),
+    ]
 
-    async def sign_in(request: Request) -> Response:
+
+@dataclass(frozen=True)
+class _Doors:
+    """The pages' settings, and what reaches the API."""
+
+    settings: UiSettings
+    http: httpx.AsyncClient
+
+    async def sign_in(self, request: Request) -> Response:
         """Trade e-mail and password for the session cookie. The token itself never reaches the page."""
         if int(request.headers.get("content-length") or _MAX_FORM + 1) > _MAX_FORM:
             return problem(413, "Too large", "Send an e-mail address and a password.")
@@ -47,7 +61,9 @@ def make_routes(settings: UiSettings, http: httpx.AsyncClient) -> list[Route]:
         if request.client is not None:
             headers["x-forwarded-for"] = request.client.host
         try:
-            answer = await http.post(f"{settings.api_url}/v1/auth/token", content=await request.body(), headers=headers)
+            answer = await self.http.post(
+                f"{self.settings.api_url}/v1/auth/token", content=await request.body(), headers=headers
+            )
         except httpx.TransportError:
             return problem(
                 502, "The API does not answer", "The server is starting or has stopped. Try again in a moment."
@@ -58,37 +74,33 @@ def make_routes(settings: UiSettings, http: httpx.AsyncClient) -> list[Route]:
             return Response(answer.content, answer.status_code, headers=kept, media_type=media)
         token = answer.json()
         response = JSONResponse({"signed_in": True})
-        _set_cookie(request, response, settings, token["access_token"], int(token.get("expires_in") or 0))
+        _set_cookie(request, response, self.settings, token["access_token"], int(token.get("expires_in") or 0))
         return response
 
-    async def sign_out(request: Request) -> Response:
+    async def sign_out(self, request: Request) -> Response:
         """Clear the cookie and end the session at the API."""
-        token = session_token(request.headers, settings.cookie)
+        token = session_token(request.headers, self.settings.cookie)
         if token:
             with contextlib.suppress(httpx.TransportError):
-                await http.delete(f"{settings.api_url}/v1/auth/token", headers={"authorization": f"Bearer {token}"})
+                await self.http.delete(
+                    f"{self.settings.api_url}/v1/auth/token", headers={"authorization": f"Bearer {token}"}
+                )
         response = JSONResponse({"signed_in": False})
         response.delete_cookie(
-            settings.cookie, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https"
+            self.settings.cookie, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https"
         )
         return response
 
-    async def enter(request: Request) -> Response:
+    async def enter(self, request: Request) -> Response:
         """Redeem a one-time code. The page goes on by itself: a redirect would be followed without the new cookie."""
-        entry = redeem(settings.entry_dir, request.query_params.get("code", ""))
+        entry = redeem(self.settings.entry_dir, request.query_params.get("code", ""))
         if entry is None:
             return HTMLResponse(_page("This link has been used or has run out.", "/", "Sign in"), 410)
         response = HTMLResponse(_page("One moment …", entry.target, "Go on", go_on=True))
         response.headers["Cache-Control"] = "no-store"
         response.headers["Referrer-Policy"] = "no-referrer"
-        _set_cookie(request, response, settings, entry.token, entry.expires_in)
+        _set_cookie(request, response, self.settings, entry.token, entry.expires_in)
         return response
-
-    return [
-        Route("/auth/sign-in", sign_in, methods=["POST"]),
-        Route("/auth/sign-out", sign_out, methods=["POST"]),
-        Route("/enter", enter, methods=["GET"]),
-    ]
 
 
 def redeem(folder: Path | None, code: str) -> Entry | None:

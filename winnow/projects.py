@@ -40,6 +40,7 @@ __all__ = [
     "default_settings",
     "list_projects",
     "member_role",
+    "unarchived",
     "update_project",
     "validate_settings",
 ]
@@ -82,6 +83,18 @@ def access(session: Session, identity: Identity, project_id: int, permission: Pe
     project: Project = row[0]
     role = checked_role(identity, row[1], permission, archived=project.archived_at is not None)
     return Access(project, role, identity)
+
+
+def unarchived(session: Session, project_id: int | None) -> Project:
+    """The project that a job works on.
+
+    Raises:
+        NotFound: it was archived meanwhile, or is gone.
+    """
+    project = None if project_id is None else session.get(Project, project_id)
+    if project is None or project.archived_at is not None:
+        raise NotFound("The project was archived.")
+    return project
 
 
 def create_project(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from worker.round_data import Arrays, NoCheckpoints, PreviousRound, RoundData, R
 from worker.settling import settled
 from worker.students import StudentStep
 from worker.teaching import TeachingStep
-
-if TYPE_CHECKING:
-    from models.teachers import LogisticTeacher
 
 LEAST_ROWS = 30
 """A test on fewer rows says nothing: its standard error is itself a guess."""
@@ -144,69 +141,51 @@ def retrain(
     Raises:
         SamplerError, ModelError: Data that cannot be used.
     """
+    from models.teachers import LogisticTeacher
+
+    # The round's own seeds, drawn as it draws them, and one more for the student.
+    teacher_seed, _, _, student_seed = np.random.default_rng(recipe.seed).integers(1 << 62, size=4).tolist()
+    recipe = replace(recipe, student=str(current.student_family))
+    head = LogisticTeacher.from_arrays(teacher)
     with single_thread():
-        return _Retraining(data, recipe, current, teacher, metrics, pause).run()
-
-
-class _Retraining:
-    def __init__(
-        self,
-        data: RoundData,
-        recipe: Recipe,
-        current: PreviousRound,
-        teacher: Arrays,
-        metrics: Mapping[str, Any],
-        pause: Callable[[], None],
-    ):
-        from models.teachers import LogisticTeacher
-
-        # The round's own seeds, drawn as it draws them, and one more for the student.
-        seeds = np.random.default_rng(recipe.seed).integers(1 << 62, size=4).tolist()
-        self._teacher_seed, self._student_seed = seeds[0], seeds[3]
-        self._data, self._recipe = settled(data), replace(recipe, student=str(current.student_family))
-        self._current, self._arrays, self._metrics, self._pause = current, teacher, metrics, pause
-        self._head: LogisticTeacher = LogisticTeacher.from_arrays(teacher)
-
-    def run(self) -> Retrained:
-        taught = TeachingStep(self._data, self._recipe, self._arrays, self._head, self._teacher_seed).run(
-            NoCheckpoints()
-        )
-        self._pause()
-        soft = taught.predict_proba
-        made = StudentStep(self._data, self._recipe, None, self._head, soft)
-        distillate = made.train(np.random.default_rng(self._student_seed))
-        self._pause()
-        beside = StudentStep(self._data, self._recipe, self._current, self._head, soft)
-        trained = beside.decide(distillate)
+        data = settled(data)
+        taught = TeachingStep(data, recipe, teacher, head, teacher_seed).run(NoCheckpoints())
+        pause()
+        made = StudentStep(data, recipe, None, head, taught.predict_proba)
+        distillate = made.train(np.random.default_rng(student_seed))
+        pause()
+        trained = StudentStep(data, recipe, current, head, taught.predict_proba).decide(distillate)
         verdict = _unharmed(judge(trained.comparison), trained.decision)
-        shown = measured(self._data.holdout_y, trained.on_holdout)
-        metrics = {**self._metrics, **trained.metrics, "student": shown}
-        if shown is not None:
-            metrics["accuracy"] = {key: shown[key] for key in ("value", "low", "high", "labels")}
-        result = RoundResult(
-            state="trained",
-            reason=f"trained afresh in the background: {verdict.why}",
-            promoted=verdict.better,
-            rows=np.empty(0, np.int64),
-            scores=np.empty(0),
-            reasons=[],
-            labels=np.empty(0, np.int64),
-            confidences=np.empty(0),
-            metrics=metrics,
-            timings={},
-            flops=distillate.flops,
-            carry=self._carry(trained.carry),
-            teacher=self._head,
-            taught=taught,
-            student=trained.student,
-            report=trained.report,
-            lesson=lambda: made.lesson(distillate, self._student_seed),
-        )
-        return Retrained(result, verdict)
-
-    def _carry(self, carry: dict[str, Any]) -> dict[str, Any]:
+        shown = measured(data.holdout_y, trained.on_holdout)
+    result = RoundResult(
+        state="trained",
+        reason=f"trained afresh in the background: {verdict.why}",
+        promoted=verdict.better,
+        rows=np.empty(0, np.int64),
+        scores=np.empty(0),
+        reasons=[],
+        labels=np.empty(0, np.int64),
+        confidences=np.empty(0),
+        metrics=_shown({**metrics, **trained.metrics}, shown),
+        timings={},
+        flops=distillate.flops,
         # When families are compared again is the round's business: here there was one.
-        return {**carry, "family_labels": self._current.family_labels}
+        carry={**trained.carry, "family_labels": current.family_labels},
+        teacher=head,
+        taught=taught,
+        student=trained.student,
+        report=trained.report,
+        lesson=lambda: made.lesson(distillate, student_seed),
+    )
+    return Retrained(result, verdict)
+
+
+def _shown(metrics: dict[str, Any], student: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A round's metrics with what the holdout says of the student; None where nothing was measured."""
+    metrics = {**metrics, "student": student}
+    if student is not None:
+        metrics["accuracy"] = {key: student[key] for key in ("value", "low", "high", "labels")}
+    return metrics
 
 
 def _unharmed(verdict: Verdict, decision: Decision) -> Verdict:

@@ -1,8 +1,8 @@
 """The encoder that ``auto`` means for a project of texts: settled by its labels, once there are enough of them.
 
-A project begins with ``minilm`` where that is installed. From `LEAST_LABELS` labels on, and again when they have grown
-fourfold, a head on each encoder's rows of the labelled items is cross-validated; where the other is clearly better the
-project changes to it, and its pool is encoded anew. docs/decisions/0013-the-labels-choose-the-encoder.md says why.
+A project begins with ``minilm`` where that is installed. Where `worker.encoder_comparison` finds the other one clearly
+better the project changes to it, and its pool is encoded anew.
+docs/decisions/0013-the-labels-choose-the-encoder.md says why.
 """
 
 from __future__ import annotations
@@ -14,26 +14,20 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from models.encoder_choice import FIRST_MARGIN, LATER_MARGIN, EncoderChoice, choose_encoder
-from models.encoders import Encoder, resolve_auto
+from models.encoder_choice import EncoderChoice
+from models.encoders import Encoder
 from models.errors import ModelError
 from winnow import features, pool
 from winnow.db import tables
 from winnow.db.session import lock_project
 from winnow.features import FeatureStore
 from winnow.jobs import JobContext, request_encode
-from winnow.project_settings import FINETUNED, TRANSFORMERS
 from worker.base import Runtime
+from worker.encoder_comparison import compare_encoders, comparison_is_due, labels_choose, other_encoder
 from worker.project_encoder import CHOICE, encoder_that_is_done, fitted_encoder, stored_encoder, stored_files
 from worker.round_inputs import Snapshot
 
 log = structlog.get_logger(__name__)
-
-COMPARED = ("minilm", "hashed")
-LEAST_LABELS = 100
-REGROWTH = 4
-MOST_ROWS = 1_000
-"""Labels that are compared on, drawn at random where there are more: each is encoded by the other encoder."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ def settle_encoder(runtime: Runtime, context: JobContext, snapshot: Snapshot) ->
     stored = encoder_that_is_done(runtime, snapshot.project)
     if stored is None or not _is_due(snapshot, stored):
         return
-    [name] = [name for name in COMPARED if name != stored.name]
+    name = other_encoder(stored.name)
     context.progress(0.03, f"comparing the encoder with {name}")
     try:
         other = _Other(*fitted_encoder(runtime, snapshot.project, name))
@@ -71,36 +65,35 @@ def settle_encoder(runtime: Runtime, context: JobContext, snapshot: Snapshot) ->
 
 
 def _is_due(snapshot: Snapshot, stored: tables.Encoder) -> bool:
-    """Whether there is something to choose, and labels are enough for it, or many more than the last time."""
+    """Whether the settings leave the choice to the labels, and these are enough for it."""
     settings = snapshot.project.settings
-    if settings["encoder"] != "auto" or stored.name not in COMPARED or resolve_auto("auto", "text") == "hashed":
+    if not labels_choose(settings["encoder"], settings["student"], settings["teacher"]):
         return False
-    if settings["student"] in TRANSFORMERS or settings["teacher"] in FINETUNED:
-        return False  # they are made from the encoder's layers
     before = stored.details.get(CHOICE)
-    least = LEAST_LABELS if before is None else REGROWTH * before["labels"]
-    return len(snapshot.training) >= least and snapshot.class_count() > 1
+    compared_at = None if before is None else before["labels"]
+    return comparison_is_due(stored.name, len(snapshot.training), snapshot.class_count(), compared_at)
 
 
 def _choice(runtime: Runtime, snapshot: Snapshot, stored: tables.Encoder, other: _Other) -> EncoderChoice:
     """Both encoders' rows of the same labels, compared."""
-    project, labels = snapshot.project, snapshot.labels
-    rng = np.random.default_rng([int(project.order_key[:16], 16), len(snapshot.training)])
-    places = np.sort(rng.permutation(snapshot.training)[:MOST_ROWS])
-    numbers = labels.numbers[places]
-    with runtime.database.read() as session:
-        items = pool.raw_items(session, project.id, numbers.tolist())
-    return choose_encoder(
-        {
+    project, labels, training = snapshot.project, snapshot.labels, snapshot.training
+
+    def rows_of(places: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+        numbers = labels.numbers[training[places]]
+        with runtime.database.read() as session:
+            items = pool.raw_items(session, project.id, numbers.tolist())
+        return {
             stored.name: _rows(runtime, project.id, stored, numbers, items),
             other.encoder.name: other.encoder.encode(items).features,
-        },
-        labels.classes[places],
-        np.array([labels.mechanisms[place] == "exploration" for place in places], bool),
+        }
+
+    return compare_encoders(
+        rows_of,
+        labels.classes[training],
+        np.array([labels.mechanisms[place] == "exploration" for place in training], bool),
         present=stored.name,
-        margin=FIRST_MARGIN if stored.details.get(CHOICE) is None else LATER_MARGIN,
-        labels=len(snapshot.training),
-        rng=rng,
+        is_first=stored.details.get(CHOICE) is None,
+        rng=np.random.default_rng([int(project.order_key[:16], 16), len(training)]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -124,6 +124,11 @@ class PreviousRound:
     trained_labels: int = 0
     finetuned: Arrays | None = None
     finetuned_in: int | None = None
+
+    def with_another_encoder(self) -> PreviousRound:
+        """What of it serves a round on other features: the student. The rest was learned from the old ones."""
+        # No labels at the last cold start: a student that many more labels than that are there for starts cold.
+        return replace(self, teacher=None, finetuned=None, finetuned_in=None, cold_labels=0, trained_labels=0)
 
 
 class Checkpoints(Protocol):

@@ -24,11 +24,10 @@ from winnow.classifiers import classifier_of
 from winnow.db import tables
 from winnow.db.base import utcnow
 from winnow.db.tables import Item, Lease, Project, Round, Student
-from winnow.errors import NotFound
 from winnow.features import Column, FeatureMatrix, Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import TrainingLabels, standing_for_training
-from winnow.projects import class_names
+from winnow.projects import class_names, unarchived
 from winnow.scratch import scratch_folder
 from winnow.settings import Settings
 from worker.base import Runtime
@@ -106,9 +105,7 @@ def take_snapshot(runtime: Runtime, context: JobContext) -> Snapshot:
     An attempt that goes on from a costly step sees the labels that the step saw, where they all still stand.
     """
     with runtime.database.read() as session:
-        project = session.get(Project, context.project_id)
-        if project is None or project.archived_at is not None:
-            raise NotFound("The project was archived.")
+        project = unarchived(session, context.project_id)
         kept = _labels_of(session, project.id, context.checkpoint_state.get(MARK))
         snapshot = _snapshot(session, project, kept or standing_for_training(session, project.id))
     with runtime.database.write() as session:
@@ -211,10 +208,7 @@ def load_data(
     if used_encoder is None or matrix.digest != used_encoder.digest:
         raise Interrupted("the encoder was replaced")
     training = snapshot.training
-    measured, is_test = snapshot.measured
-    beyond = measured[labels.numbers[measured] >= matrix.covered]
-    if is_test and len(beyond) > MOST_UNCOVERED_TEST_ROWS:
-        measured = np.setdiff1d(measured, beyond[MOST_UNCOVERED_TEST_ROWS:])
+    measured, is_test = _measured(snapshot, matrix.covered)
     used = np.concatenate([labels.numbers[training], labels.numbers[measured]])
     rows = Rows(matrix.covered, np.unique(used[used >= matrix.covered]))
     features = _with_further(runtime, project, encoder, matrix, rows.further)
@@ -247,6 +241,18 @@ def load_data(
         trunk=partial(load_trunk, used_encoder.name, hub_models(runtime.settings)),
     )
     return data, rows, used_encoder
+
+
+def _measured(snapshot: Snapshot, covered: int) -> tuple[IntArray, bool]:
+    """Places of labels that are measured on, and whether they are the project's own test set.
+
+    Of a test set whose items are not encoded yet only so many are that a round can encode.
+    """
+    measured, is_test = snapshot.measured
+    beyond = measured[snapshot.labels.numbers[measured] >= covered]
+    if is_test and len(beyond) > MOST_UNCOVERED_TEST_ROWS:
+        measured = np.setdiff1d(measured, beyond[MOST_UNCOVERED_TEST_ROWS:])
+    return measured, is_test
 
 
 def _class_vectors(
@@ -324,8 +330,7 @@ def load_previous(runtime: Runtime, snapshot: Snapshot, encoder: str) -> Previou
         return None
     if last.recipe.get("encoder", encoder) == encoder:
         return previous
-    # No labels at the last cold start: a student that many more labels than that are there for starts cold.
-    return replace(previous, teacher=None, finetuned=None, finetuned_in=None, cold_labels=0, trained_labels=0)
+    return previous.with_another_encoder()
 
 
 def _previous(runtime: Runtime, project: Project, last: Student, current: Student | None) -> PreviousRound:

@@ -82,6 +82,9 @@ class EncoderChoice(BaseModel):
     tested: int = Field(description="On so many labels.")
     labels: int = Field(description="So many labels there were.")
     why: str
+    present: str | None = Field(None, description="The encoder that the project had; null where it was not noted.")
+    gain: float | None = Field(None, description="By how much the other one's log-loss is below the present one's.")
+    needed: float | None = Field(None, description="By how much it had to be below for the other one to be taken.")
 
 
 class EncoderFacts(BaseModel):

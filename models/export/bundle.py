@@ -159,22 +159,9 @@ def _bundle_files(
     files = _serving_files(student, exported.files, exported.runtime) | dict(collection)
     parity = exported.parity.to_dict()
     needed = packages(format, student.network)
-    figures = CardFigures(
-        student.task,
-        student.family,
-        format,
-        student.class_names,
-        int(student.config()["parameters"]),
-        sum(map(len, exported.files.values())),
-        parity,
-        exported.layers,
-        latency,
-        tuple(sorted(exported.files)),
-        OTHER_FORMATS[format].library if format in OTHER_FORMATS else "onnxruntime",
-    )
     files["predict.py"] = predict_source()
     files["requirements.txt"] = "".join(f"{name}=={n}\n" for name, n in needed.items()).encode()
-    files["README.md"] = write_card(facts, figures).encode()
+    files["README.md"] = write_card(facts, _figures(student, exported, format, latency)).encode()
     files.update({f"{name}.png": picture for name, picture in facts.pictures.items()})
     if facts.report is not None:
         files["report.json"] = _json(dict(facts.report))
@@ -201,6 +188,23 @@ def _bundle_files(
     graph = exported.files.get("model.onnx") or student.to_onnx().SerializeToString(deterministic=True)
     files["manifest.json"] = _json({**_manifest(student, files, graph, exported.runtime), **extra})
     return files
+
+
+def _figures(student: Student, exported: Exported, format: str, latency: Latency) -> CardFigures:
+    """What the card says of the exported model itself."""
+    return CardFigures(
+        student.task,
+        student.family,
+        format,
+        student.class_names,
+        int(student.config()["parameters"]),
+        sum(map(len, exported.files.values())),
+        exported.parity.to_dict(),
+        exported.layers,
+        latency,
+        tuple(sorted(exported.files)),
+        OTHER_FORMATS[format].library if format in OTHER_FORMATS else "onnxruntime",
+    )
 
 
 def _serving_files(student: Student, model: Mapping[str, bytes], runtime: str = "onnx") -> dict[str, bytes]:

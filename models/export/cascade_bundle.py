@@ -26,6 +26,7 @@ from models.export.card import CardFacts, Latency
 from models.export.formats import TOKENIZER
 from models.linear_head import LinearHead
 from models.students.protocol import RawItem
+from models.students.student import Student
 from predictor.cascade import Cascade, TextNetwork
 from predictor.runtime import Predictor
 
@@ -80,16 +81,7 @@ def export_cascade(
         ParityError, ModelError, CorruptModel: As `export_bundle` and `choose_threshold`.
     """
     student = load_student(student_folder)
-    if student.task != "text":
-        raise BadInput(f"A cascade reads texts; this student reads {student.task} items. Export it as onnx-int8.")
-    if TOKENIZER in (student.network.preprocess() or {}):
-        raise BadInput(
-            f"A cascade has one tokenizer, its teacher's; a student of the family {student.family!r} brings its own. "
-            "Export it as onnx-int8."
-        )
-    if len(teacher.head.intercept) != len(student.class_names):
-        n = len(teacher.head.intercept)
-        raise BadInput(f"The teacher's head knows {n} classes, the student {len(student.class_names)}.")
+    _check_pair(student, teacher)
     graph = _with_head(teacher)
     with tempfile.TemporaryDirectory(prefix="winnow-cascade-") as scratch:
         plain = Path(scratch) / "student.zip"
@@ -116,6 +108,19 @@ def export_cascade(
     _describe(files, threshold, teacher, speed)
     write_archive(out, files)
     return replace(report, path=out, bytes=out.stat().st_size), threshold
+
+
+def _check_pair(student: Student, teacher: CascadeTeacher) -> None:
+    if student.task != "text":
+        raise BadInput(f"A cascade reads texts; this student reads {student.task} items. Export it as onnx-int8.")
+    if TOKENIZER in (student.network.preprocess() or {}):
+        raise BadInput(
+            f"A cascade has one tokenizer, its teacher's; a student of the family {student.family!r} brings its own. "
+            "Export it as onnx-int8."
+        )
+    if len(teacher.head.intercept) != len(student.class_names):
+        n = len(teacher.head.intercept)
+        raise BadInput(f"The teacher's head knows {n} classes, the student {len(student.class_names)}.")
 
 
 def _labelled(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.softmax import single_blas_thread
-
-FloatArray = NDArray[np.float32]
+from models.softmax import FloatArray, minimised
 
 
 def fit_soft_softmax(
@@ -32,8 +30,6 @@ def fit_soft_softmax(
     Returns:
         W (k, d) and b (k,), float32; zeros where there is one class only.
     """
-    from scipy.optimize import minimize
-
     (n, d), k = Z.shape, targets.shape[1]
     if k == 1:
         return np.zeros((1, d), dtype=np.float32), np.zeros(1, dtype=np.float32)
@@ -53,15 +49,4 @@ def fit_soft_softmax(
         gradient[:size] += theta[:size] / (C * n)
         return value + float(theta[:size] @ theta[:size]) / (2 * C * n), gradient
 
-    first = np.zeros(size + k)
-    if start is not None:
-        first[:size], first[size:] = start[0].ravel(), start[1]
-    with single_blas_thread():
-        found = minimize(
-            loss,
-            first,
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": max_iterations, "gtol": tolerance, "ftol": 1e-9, "maxcor": 10},
-        )
-    return found.x[:size].reshape(k, d).astype(np.float32), found.x[size:].astype(np.float32)
+    return minimised(loss, (k, d), start, max_iterations, tolerance)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.optimisers import EagerOptimizer
 from models.students.protocol import FloatArray, IntArray, unseeded
 
 
@@ -101,7 +102,7 @@ def first_seen(ids: IntArray, rows: int) -> tuple[IntArray, IntArray]:
     return touched, slot[ids]
 
 
-class RowAdam(torch.optim.Optimizer):
+class RowAdam(EagerOptimizer):
     """Adam (kingma2015) on the rows that a sparse gradient touches; the others rest, moments and all.
 
     It does what ``torch.optim.SparseAdam`` does, and takes gradients of ``nn.Embedding`` and ``nn.EmbeddingBag`` too.

@@ -15,6 +15,7 @@ from torch import nn
 
 from models.decoded import DecodedImages
 from models.errors import BadInput
+from models.optimisers import AdamW
 from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem, Task, unseeded
 from predictor.images import normalise, open_image
 
@@ -130,7 +131,7 @@ class ConvNetwork(Network):
         return logits
 
     def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:
-        return [torch.optim.AdamW(self.parameters(), lr=2e-3 if warm else 1e-2, weight_decay=0.01)]
+        return [AdamW(self.parameters(), lr=2e-3 if warm else 1e-2, weight_decay=0.01)]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         weights = {name: tensor.detach().numpy() for name, tensor in self.state_dict().items()}

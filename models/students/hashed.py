@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import BadInput
+from models.optimisers import Adam
 from models.students.bag import Bag, RowAdam
 from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
 from predictor.hashing import hash_texts
@@ -106,7 +107,7 @@ class HashedNetwork(Network):
         rate = 0.015 if warm else 0.04
         return [
             RowAdam([self.table.weight], lr=rate),
-            torch.optim.Adam(self.head.parameters(), lr=rate / 2, fused=True),
+            Adam(self.head.parameters(), lr=rate / 2, fused=True),
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import BadInput
+from models.optimisers import AdamW
 from models.students.protocol import Arrays, FloatArray, Inputs, IntArray, Network, RawItem, Task, unseeded
 
 _HIDDEN = 128
@@ -94,7 +95,7 @@ class MlpNetwork(Network):
         return logits
 
     def optimisers(self, warm: bool) -> list[torch.optim.Optimizer]:
-        return [torch.optim.AdamW(self.parameters(), lr=1e-3 if warm else 3e-3, weight_decay=0.01)]
+        return [AdamW(self.parameters(), lr=1e-3 if warm else 3e-3, weight_decay=0.01)]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         weights = {name: tensor.detach().numpy() for name, tensor in self.state_dict().items()}

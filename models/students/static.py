@@ -21,6 +21,7 @@ from torch import nn
 
 from models.bag_regression import regress_bags
 from models.errors import BadInput
+from models.optimisers import AdamW
 from models.students.bag import Bag, RowAdam
 from models.students.hashed import HashedTexts
 from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
@@ -207,7 +208,7 @@ class StaticNetwork(Network):
         layers = [*self.norm.parameters(), *self.hidden.parameters(), *self.head.parameters()]
         return [
             RowAdam([self.table.weight], lr=rate),
-            torch.optim.AdamW(layers, lr=0.3 * rate, weight_decay=0.01, fused=True),
+            AdamW(layers, lr=0.3 * rate, weight_decay=0.01, fused=True),
         ]
 
     def arrays(self) -> dict[str, NDArray[Any]]:

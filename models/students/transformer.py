@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.errors import BadInput
+from models.optimisers import AdamW
 from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
 from models.trunks import Trunk, layer_names
 from models.vocabulary import END, PAD, START, UNKNOWN, trim_vocabulary
@@ -217,7 +218,7 @@ class TransformerNetwork(Network):
         rate = self.rate / 4 if warm else self.rate
         trunk = [parameter for name, parameter in self.named_parameters() if not name.startswith("head.")]
         groups = [{"params": trunk, "lr": rate}, {"params": [*self.head.parameters()], "lr": 10 * rate}]
-        return [torch.optim.AdamW(groups, weight_decay=0.01, fused=True)]
+        return [AdamW(groups, weight_decay=0.01, fused=True)]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {

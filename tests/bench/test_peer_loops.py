@@ -8,7 +8,8 @@ import pytest
 from bench.label_sets import Plan
 from bench.peer_loops import LOOPS, run_loop, run_ours, summary
 from worker.dataset import Dataset
-from worker.simulate import Bench, SimulateOptions
+from worker.simulate import SimulateOptions
+from worker.simulated_pool import Bench
 
 PLAN = Plan(first=6, step=6, then=((18, 12),), span=18, budget=30, random_budget=30)
 QUICK = [loop for loop in LOOPS if "TypiClust" not in loop and "Badge" not in loop]

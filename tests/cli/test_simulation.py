@@ -15,7 +15,7 @@ LABELS = [10, 20, 30]
 
 def runs(*curves: list[float], student: list[list[float]] | None = None) -> list[dict[str, Any]]:
     return [
-        {"labels": LABELS, "accuracy": curve, "student_accuracy": student and student[seed]}
+        {"labels": LABELS, "accuracy": curve, "student_accuracy": student and student[seed], "encoder_choices": None}
         for seed, curve in enumerate(curves)
     ]
 
@@ -81,3 +81,28 @@ def test_one_seed_without_a_baseline_has_neither_savings_nor_intervals() -> None
     assert "(20" not in text
     assert "student" not in text
     assert row(text.splitlines(), "auto, teacher") == "auto, teacher 20 23 0.7000"
+
+
+def choice(encoder: str, labels: int, gain: float, present: str = "minilm") -> dict[str, Any]:
+    losses = {"minilm": 1.0, "hashed": 1.0 - gain}
+    return {"encoder": encoder, "present": present, "labels": labels, "losses": losses, "gain": gain, "needed": 0.1}
+
+
+def test_it_says_which_encoder_was_chosen_when_and_by_what_margin() -> None:
+    found = result(strategy=runs([0.4, 0.8, 0.9], [0.6, 0.8, 0.9]), random_raw=runs([0.2, 0.3, 0.4], [0.2, 0.3, 0.4]))
+    first, second = found["seeds"]
+    first["encoder_choices"] = [choice("hashed", 100, 0.4), choice("hashed", 400, -0.2, present="hashed")]
+    second["encoder_choices"] = [choice("minilm", 100, -0.1)]
+    found["baseline"]["seeds"][0]["encoder_choices"] = [choice("hashed", 120, 0.25)]
+    lines = [" ".join(line.split()) for line in as_text(found).splitlines()]
+    start = lines.index("labels encoder chosen log-loss lower by needed")
+    assert lines[start + 1 : start + 5] == [
+        "auto 100 hashed instead of minilm in 1 of 2 +0.150 0.100",
+        "auto 400 minilm instead of hashed in 0 of 1 -0.200 0.100",
+        "random 120 hashed instead of minilm in 1 of 1 +0.250 0.100",
+        "",
+    ]
+
+
+def test_where_nothing_was_compared_nothing_is_said_of_it(lines: list[str]) -> None:
+    assert not any("encoder chosen" in line for line in lines)

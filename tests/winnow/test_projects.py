@@ -63,6 +63,15 @@ def test_an_archived_project_does_no_work_even_for_its_manager(database: Databas
             projects.member_role(session, ann, project, Permission.LABEL)
 
 
+def test_jobs_find_no_archived_project_and_none_that_is_gone(database: Database, project: int) -> None:
+    with database.write() as session:
+        assert projects.unarchived(session, project).id == project
+        projects.archive_project(session, project, "mail")
+        for gone in (project, project + 1, None):
+            with pytest.raises(NotFound, match="was archived"):
+                projects.unarchived(session, gone)
+
+
 def test_each_project_has_an_order_of_its_own(database: Database, ann: Identity, project: int) -> None:
     with database.write() as session:
         other = projects.create_project(session, ann, name="mail", task="text", labels=["spam", "ham"])

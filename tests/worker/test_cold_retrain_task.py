@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from tests.worker.conftest import Begun
 from tests.worker.service import Service
 from winnow import cold_retrains, jobs, projects, registry, rounds
 from winnow.db.tables import Job, LedgerEntry, Project, Student
@@ -30,13 +31,19 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     return says
 
 
-@pytest.fixture
-def waiting(service: Service, verdict: dict[str, bool]) -> Job:
-    """The job that waits after a cold student of 20 labels and a warm one of 24."""
-    project = service.make_project(120, holdout=False, batch_size=1000)
+def cold_and_warm(service: Service, **settings: bool) -> int:
+    """A project with a cold student of 20 labels and a warm one of 24."""
+    project = service.make_project(120, holdout=False, batch_size=1000, **settings)
     for labels in (20, 4):
         service.label(project, labels)
         train(service, project)
+    return project
+
+
+@pytest.fixture
+def waiting(service: Service, begun: Begun, verdict: dict[str, bool]) -> Job:
+    """The job that waits after the warm one."""
+    begun(cold_and_warm)
     return service.waiting(cold_retrains.KIND)
 
 
@@ -236,10 +243,7 @@ def test_it_makes_way_for_a_round_and_publishes_nothing_once_canceled(
 
 @on_sqlite
 def test_projects_that_turned_it_off_or_whose_students_take_minutes_ask_for_none(service: Service) -> None:
-    project = service.make_project(120, holdout=False, batch_size=1000, cold_retrain=False)
-    for labels in (20, 4):
-        service.label(project, labels)
-        train(service, project)
+    cold_and_warm(service, cold_retrain=False)
     assert service.jobs(cold_retrains.KIND) == []
     assert cold.is_quick("hashed", "auto")
     assert cold.is_quick("static", "sklearn:forest")

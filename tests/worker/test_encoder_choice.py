@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,45 +10,18 @@ import numpy as np
 import pytest
 
 from models import encoder_minilm, encoders
-from models.encoders import Encoded, RawItem
-from tests.worker.service import HAM, Service
+from tests.worker.service import Service
+from tests.worker.stub_minilm import Stub
 from winnow import features, projects, registry, rounds
 from winnow.db.tables import Encoder, Project
 from winnow.features import FeatureStore
 from winnow.jobs import JobContext
 from winnow.project_settings import default_settings
 from winnow.stats import project_stats
-from worker import encoder_choice, project_encoder
+from worker import encoder_choice, encoder_comparison, project_encoder
 from worker.base import run_job
 from worker.round_inputs import load_previous
 from worker.tasks import encode
-
-
-class Stub:
-    """Stands for MiniLM: knows the class of a text, or nothing of it."""
-
-    name, version, dim, needs_fit, dtype, digest = "minilm", "1", 8, False, "float16", "stub"
-    knows = False
-
-    def __init__(self, *_: Any, **__: Any):
-        pass
-
-    def fit(self, sample: Sequence[RawItem], rng: np.random.Generator) -> None:
-        pass
-
-    def encode(self, items: Sequence[RawItem]) -> Encoded:
-        rows = np.empty((len(items), self.dim), np.float32)
-        for row, text in zip(rows, map(str, items), strict=True):
-            seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
-            row[:] = np.random.default_rng(seed).normal(size=self.dim)
-            row[0] = (30 if set(text.split()) & set(HAM) else -30) if self.knows else row[0]
-        return Encoded(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def details(self) -> dict[str, Any]:
-        return {}
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +30,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_minilm, "MiniLMEncoder", Stub)
     monkeypatch.setattr(Stub, "knows", False)
     monkeypatch.setattr("worker.tasks.encode.look_at_languages", lambda *_: None)
-    monkeypatch.setattr(encoder_choice, "LEAST_LABELS", 40)
+    monkeypatch.setattr(encoder_comparison, "LEAST_LABELS", 40)
 
 
 def encoder(service: Service, project: int) -> Encoder:
@@ -211,13 +182,13 @@ def test_a_choice_that_was_overtaken_changes_nothing(service: Service, monkeypat
     project = service.make_project(60, encoder="auto")
     service.work()
     service.label(project, 45)
-    choose = encoder_choice.choose_encoder
+    choose = encoder_comparison.choose_encoder
 
     def name_one(*arguments: Any, **more: Any) -> Any:
         set_encoder(service, project, "minilm")
         return replace(choose(*arguments, **more), encoder="hashed")
 
-    monkeypatch.setattr(encoder_choice, "choose_encoder", name_one)
+    monkeypatch.setattr(encoder_comparison, "choose_encoder", name_one)
     service.work()
     assert encoder(service, project).name == "minilm"
     with service.database.read() as session:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from predictor import load
 from sampler.strategies.auto import auto_phase
+from tests.worker.conftest import Begun
 from tests.worker.service import Service, text_of, truth
 from winnow import attempt_files, features, jobs, pool, queue, registry, rounds
 from winnow.db.tables import Item, Job, LedgerEntry, QueueEntry, Round, Student
@@ -22,14 +23,19 @@ from worker.round_checkpoints import StoredCheckpoints
 from worker.tasks import rounds as task
 
 
-@pytest.fixture
-def labeled(service: Service) -> int:
-    """A project of 120 encoded texts, 20 of them labelled, whose round waits."""
-    project = service.make_project(120)
+def twenty_labels(service: Service) -> int:
+    """A project of 120 encoded texts, 20 of them labelled, whose round waits; it trains one family of students."""
+    project = service.make_project(120, student="static")
     service.work()
     assert service.label(project, 20) == 20
     service.waiting("round")
     return project
+
+
+@pytest.fixture
+def labeled(begun: Begun) -> int:
+    """That project."""
+    return begun(twenty_labels)
 
 
 def count(service: Service, table: Any) -> int:

@@ -15,7 +15,8 @@ from sampler.peers import MODAL
 from sampler.strategies import strategy_names
 from winnow.errors import Invalid
 from worker.dataset import Dataset
-from worker.simulate import Bench, SimulateOptions, simulate
+from worker.simulate import SimulateOptions, simulate
+from worker.simulated_pool import Bench
 
 FAST = SimulateOptions(batch=8, budget=32, seeds=2, student="none")
 
@@ -67,12 +68,13 @@ def test_the_output_is_that_of_the_contract(outcome: dict[str, Any]) -> None:
         for run in arm:
             assert set(run) == {
                 "seed", "labels", "accuracy", "macro_f1", "student_accuracy", "composite_accuracy", "teacher_kind",
-                "queries", "round_seconds", "rank_seconds",
+                "encoder_choices", "queries", "round_seconds", "rank_seconds",
             }  # fmt: skip
             assert run["labels"] == [8, 16, 24, 32]
             assert {len(run[name]) for name in ("accuracy", "macro_f1", "round_seconds", "rank_seconds")} == {4}
             assert [len(batch) for batch in run["queries"]] == [8, 8, 8, 8]
             assert run["student_accuracy"] is run["composite_accuracy"] is run["teacher_kind"] is None
+            assert run["encoder_choices"] is None
     json.dumps(outcome, allow_nan=False)
 
 
@@ -128,7 +130,7 @@ PEERS = [f"modal:{name}" for name in MODAL if name != "expected_error_reduction"
 
 @pytest.mark.parametrize("strategy", [*strategy_names(), *PEERS])
 def test_labels_that_were_not_asked_for_change_no_query(strategy: str) -> None:
-    options = replace(FAST, strategy=strategy, seeds=1, baseline="none", noise=0.1)
+    options = replace(FAST, strategy=strategy, seeds=1, budget=24, baseline="none", noise=0.1)
     before = simulate(POOL, TEST, options)
     asked = {row for batch in before["seeds"][0]["queries"] for row in batch}
     after = simulate(others_permuted(POOL, asked, seed=3), TEST, options)
@@ -271,7 +273,7 @@ def test_test_rows_are_seen_as_the_teacher_saw_the_pool(view: str) -> None:
 @pytest.fixture(scope="module")
 def apart() -> dict[str, Any]:
     """Three arms, teachers and students."""
-    options = replace(FAST, batch=12, budget=48, baseline_features="both", student="auto")
+    options = replace(FAST, batch=12, budget=36, baseline_features="both", student="auto")
     return simulate(clumps(400, 0), clumps(200, 1), options)
 
 

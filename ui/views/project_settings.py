@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -59,17 +60,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
         guidelines = st.text_area("Guidelines", project.guidelines, height=140)
         st.text_area("Labels", "\n".join(project.class_names), height=110, disabled=True)
         more = st.text_area("Further labels, one per line", height=80)
-        left, right = st.columns(2)
-        present = str(settings.get("strategy", "auto"))
-        strategies = offered if present in offered else [*offered, present]
-        strategy = left.selectbox("Query strategy", strategies, index=strategies.index(present))
-        batch = right.text_input(
-            "Labels per round",
-            str(settings.get("batch_size", "auto")),
-            help="A number, or auto: 5 % of the labels, at least 10.",
-        )
-        overlap = left.number_input("People per item", 1, 20, int(settings.get("overlap", 1)))
-        lease = right.number_input("Seconds that an item is held", 10, 86_400, int(settings.get("lease_seconds", 300)))
+        asked = _serving_fields(settings, offered)
         encoder = encoder_field(project)
         collect = st.checkbox(
             "Bundles may collect inputs where they run",
@@ -89,15 +80,7 @@ def _edit(visitor: Visitor, project: Project) -> None:
     changes: dict[str, Any] = {
         "name": name.strip(),
         "guidelines": guidelines,
-        "settings": {
-            "strategy": strategy,
-            "batch_size": int(batch) if batch.strip().isdecimal() else batch.strip(),
-            "overlap": int(overlap),
-            "lease_seconds": int(lease),
-            "collect": collect,
-            **encoder,
-            **chosen,
-        },
+        "settings": {**asked, "collect": collect, **encoder, **chosen},
     }
     added = [label for label in label_lines(more) if label not in project.class_names]
     if added:
@@ -107,6 +90,27 @@ def _edit(visitor: Visitor, project: Project) -> None:
         st.session_state["settings_saved"] = "Saved."
         note_saved()
         st.rerun()
+
+
+def _serving_fields(settings: Mapping[str, Any], offered: list[str]) -> dict[str, Any]:
+    """The fields on how items are asked for; gives the settings that stand in them."""
+    left, right = st.columns(2)
+    present = str(settings.get("strategy", "auto"))
+    strategies = offered if present in offered else [*offered, present]
+    strategy = left.selectbox("Query strategy", strategies, index=strategies.index(present))
+    batch = right.text_input(
+        "Labels per round",
+        str(settings.get("batch_size", "auto")),
+        help="A number, or auto: 5 % of the labels, at least 10.",
+    )
+    overlap = left.number_input("People per item", 1, 20, int(settings.get("overlap", 1)))
+    lease = right.number_input("Seconds that an item is held", 10, 86_400, int(settings.get("lease_seconds", 300)))
+    return {
+        "strategy": strategy,
+        "batch_size": int(batch) if batch.strip().isdecimal() else batch.strip(),
+        "overlap": int(overlap),
+        "lease_seconds": int(lease),
+    }
 
 
 def _archive(visitor: Visitor, project: Project) -> None:

@@ -13,8 +13,8 @@ from models.artifacts import load_arrays, load_description
 from winnow import attempt_files, cold_retrains, drift, registry, rounds
 from winnow.db.session import lock_project
 from winnow.db.tables import Project, Round, Student
-from winnow.errors import NotFound
 from winnow.jobs import JobContext
+from winnow.projects import unarchived
 from worker.base import Runtime
 from worker.cold import Retrained, retrain
 from worker.project_encoder import encoder_that_is_done
@@ -67,9 +67,7 @@ def run(runtime: Runtime, context: JobContext) -> None:
 
 def _begin(runtime: Runtime, context: JobContext) -> _Begun | str:
     with runtime.database.read() as session:
-        project = session.get(Project, context.project_id)
-        if project is None or project.archived_at is not None:
-            raise NotFound("The project was archived.")
+        project = unarchived(session, context.project_id)
         why = cold_retrains.moot(session, project, context.payload)
         if why is not None:
             return why

@@ -12,9 +12,9 @@ from predictor import Predictor
 from predictor.collect import make_sketch, novelty
 from winnow import drift, pool, registry
 from winnow.db.tables import Project, Student
-from winnow.errors import NotFound
 from winnow.jobs import JobContext
 from winnow.label_rows import rfc3339
+from winnow.projects import unarchived
 from worker.base import Runtime
 from worker.drift import Seen, compare, in_words
 from worker.serving import serving_predictor
@@ -27,9 +27,7 @@ IntArray = NDArray[np.int64]
 def run(runtime: Runtime, context: JobContext) -> None:
     """Compare, or say why nothing can be compared yet."""
     with runtime.database.read() as session:
-        project = session.get(Project, context.project_id)
-        if project is None or project.archived_at is not None:
-            raise NotFound("The project was archived.")
+        project = unarchived(session, context.project_id)
         since = drift.stretch_since(session, project.id)
         version = registry.current_version(session, project.id)
         student = None if version is None else registry.get_student(session, project.id, version)

@@ -14,9 +14,9 @@ from winnow import attempt_files, features, pool, registry
 from winnow.db.session import lock_project
 from winnow.db.tables import FeatureShard, Project
 from winnow.drift import request_drift
-from winnow.errors import NotFound
 from winnow.features import Features, FeatureStore
 from winnow.jobs import Interrupted, JobContext, encode_runs
+from winnow.projects import unarchived
 from winnow.rounds import request_round, request_round_if_labels_wait
 from worker.base import Runtime
 from worker.pool_languages import look_at_languages
@@ -91,10 +91,7 @@ def encode_ahead(runtime: Runtime, context: JobContext, encoder: Encoder, second
 
 def _project(runtime: Runtime, context: JobContext) -> Project:
     with runtime.database.read() as session:
-        project = session.get(Project, context.project_id)
-    if project is None or project.archived_at is not None:
-        raise NotFound("The project was archived.")
-    return project
+        return unarchived(session, context.project_id)
 
 
 def _finished(runtime: Runtime, context: JobContext, began: Project, encoder: Encoder, tally: Tally) -> bool:

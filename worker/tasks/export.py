@@ -16,11 +16,10 @@ from models.export.card import CardFacts
 from models.students.protocol import RawItem
 from winnow import attempt_files, exports, ledger, pool, registry
 from winnow.db.tables import Item, Project, Round, Student
-from winnow.errors import NotFound
 from winnow.jobs import Interrupted, JobContext
 from winnow.label_rows import rfc3339, standing_for_training
 from winnow.languages import language_name
-from winnow.projects import class_names
+from winnow.projects import class_names, unarchived
 from winnow.scratch import scratch_folder
 from worker.base import Runtime
 from worker.choices import teacher_in_words
@@ -36,9 +35,7 @@ CASCADE = "cascade"
 def run(runtime: Runtime, context: JobContext) -> None:
     """Make the bundle that the job asks for, put it into the storage and say where it can be had."""
     with runtime.database.read() as session:
-        project = session.get(Project, context.project_id)
-        if project is None or project.archived_at is not None:
-            raise NotFound("The project was archived.")
+        project = unarchived(session, context.project_id)
         student = registry.get_student(session, project.id, context.payload["version"])
     if context.payload["format"] == TRAINING_DATA:
         _export_training_data(runtime, context, project, student)

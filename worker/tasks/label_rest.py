@@ -16,11 +16,10 @@ from predictor import Predictor
 from winnow import model_labels, pool, registry
 from winnow.db.session import lock_project
 from winnow.db.tables import Project, Student
-from winnow.errors import NotFound
 from winnow.jobs import JobContext
 from winnow.label_rows import standing_for_training
 from winnow.pool_predictions import PAGES
-from winnow.projects import class_names
+from winnow.projects import class_names, unarchived
 from worker.base import Runtime
 from worker.certify import BINS, Certificate, IntArray, binned, certify
 from worker.serving import serving_predictor
@@ -34,9 +33,7 @@ _COUNTING = 0.5
 def run(runtime: Runtime, context: JobContext) -> None:
     """Do what the job asks for."""
     with runtime.database.read() as session:
-        project = session.get(Project, context.project_id)
-        if project is None or project.archived_at is not None:
-            raise NotFound("The project was archived.")
+        project = unarchived(session, context.project_id)
         student = registry.get_student(session, project.id, context.payload["version"])
     predictor = serving_predictor(runtime, student)
     state = dict(context.checkpoint_state) or {"at": -1, "below": project.next_number, "pool": {}, "left": {}}
