@@ -1,7 +1,7 @@
 """Optimisers that leave torch's compiler out.
 
 Those of torch load it at the first step, to tell it where a graph ends. Nothing is compiled here, and loading it takes
-two seconds and 70 MB of each process that trains. The steps are torch's own.
+longer than to train a small student. The steps are torch's own.
 """
 
 from __future__ import annotations
