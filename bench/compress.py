@@ -13,7 +13,7 @@ import numpy as np
 from bench.compression import Compression, Labelled
 from bench.report import as_text
 
-STEPS = "vocabulary=0,magnitude=0.5,cluster=16,prune=0.5,lowrank=128,layers=4,int8,int8-static,qat=0.5"
+STEPS = "vocabulary=0,magnitude=0.5,cluster=16,layers=4,prune=0.5,lowrank=128,int8,int8-static,qat=0.5"
 
 
 def measure(
@@ -82,6 +82,7 @@ def main() -> None:
         "--epochs", type=float, default=1.0, help="of recovery after each step that takes structure out"
     )
     parser.add_argument("--keep", type=float, default=0.98, help="share of the accuracy that must be left")
+    parser.add_argument("--seed", type=int, default=0, help="of which texts, labels and test rows are drawn")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     found = measure(
@@ -92,6 +93,7 @@ def main() -> None:
         test=arguments.test,
         epochs=arguments.epochs,
         keep=arguments.keep,
+        seed=arguments.seed,
     )
     if arguments.json:
         print(json.dumps(found))

@@ -15,7 +15,7 @@ from bench.encoder_cost import Make, compact_runner, memory_mb, race, torch_runn
 from models.compression.compact import Compact, text_pieces
 from models.compression.material import EncoderState, Material
 from models.compression.network import EncoderNetwork, embed
-from models.compression.steps import Step, apply_step, quantises, to_compact
+from models.compression.steps import Step, apply_step, quantises, takes_structure, to_compact
 from models.compression.structure import Shape
 from models.compression.verdict import Measured, judge
 from models.encoder_minilm import CALIBRATION_TEXTS
@@ -106,9 +106,7 @@ class Compression:
         whole = before = self._measured(compact, {})
         rows = [_row(TORCH, None, "", whole, Shape.of(state.weights)), _row(WHOLE, None, "", whole, None)]
         if not quantises(steps[0]) and any(map(quantises, steps)):
-            plain = to_compact(replace(self._whole, form="int8"), self._material)
-            makes[QUANTISED] = compact_runner(plain)
-            rows.append(_row(QUANTISED, None, "", self._measured(plain, {}), None))
+            rows.append(self._quantised(QUANTISED, self._whole, makes))
         kept: list[str] = []
         for place, step in enumerate(steps):
             name = str(step)
@@ -125,11 +123,19 @@ class Compression:
             if verdict.kept:
                 state, compact, before = tried, candidate, after
                 kept.append(name)
+                if _leads_on(steps[place:]):
+                    rows.append(self._quantised(f"{name} in int8", state, makes))
         self._say("timing all of them side by side", 1.0)
         self._add_speeds(rows, race(makes, self._sample))
         rows[0] |= {"mb": _mb(sum(value.nbytes for value in self._whole.weights.values())), "zipped_mb": None}
         rows[0]["memory_mb"] = memory_mb(torch_runner(self._whole), self._sample)
         return compact, state, {**self._data(), "kept": kept, "steps": rows}
+
+    def _quantised(self, name: str, state: EncoderState, makes: dict[str, Make]) -> dict[str, Any]:
+        """The row of what quantising would give here, which a longer run only does at its end."""
+        compact = to_compact(replace(state, form="int8"), self._material)
+        makes[name] = compact_runner(compact)
+        return _row(name, None, "", self._measured(compact, {}), Shape.of(state.weights))
 
     def _data(self) -> dict[str, Any]:
         labelled = self._labelled
@@ -180,6 +186,11 @@ class Compression:
         if not hasattr(self, "_answers"):
             self._answers = answers
         return float((answers == labelled.test_y).mean()), float((answers == self._answers).mean())
+
+
+def _leads_on(steps: Sequence[Step]) -> bool:
+    """Whether the first step takes structure out and more is done before the encoder is quantised."""
+    return takes_structure(steps[0]) and any(map(quantises, steps[2:])) and not quantises(steps[1])
 
 
 def _row(step: str, kept: bool | None, why: str, measured: Measured, shape: Shape | None) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class EncoderState:
         tokenizer: Its tokenizer.json.
         form: One of `models.compression.compact.FORMS`.
         masks: Which weights magnitude pruning left.
+        layers: Of the whole encoder, those that are left; empty where all are.
         reports: Of the recoveries so far.
     """
 
@@ -39,6 +40,7 @@ class EncoderState:
     form: str = "fp32"
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     reports: tuple[RecoveryReport, ...] = ()
+    layers: tuple[int, ...] = ()
 
 
 class Material:

@@ -79,6 +79,11 @@ class EncoderNetwork(nn.Module):
             self._watch(f"layer{layer}.output", x, mask)
         return x
 
+    def transformed(self, x: torch.Tensor, mask: torch.Tensor, layer: int) -> torch.Tensor:
+        """A layer's states at its end, from those before it, (texts, length, width)."""
+        x = self.mixed(x, self.attended(x, mask, layer), layer)
+        return self.outer(x, self.inner(x, layer), layer)
+
     def embedded(self, ids: torch.Tensor) -> torch.Tensor:
         """What goes into the first layer, (texts, length, width)."""
         words = self._get("embeddings.word_embeddings.weight")

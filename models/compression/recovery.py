@@ -25,7 +25,8 @@ RATE = 3e-4
 """Of AdamW after structure was taken out."""
 FINE_RATE = 5e-5
 """Of AdamW where only precision was."""
-_BATCH = 32
+_BATCH = 8
+"""Small, since passes over a pool are few: in one, steps of 8 texts brought back half as much again as steps of 32."""
 _LEAST_RATE = 0.02
 _WARM_UP = 0.05
 #: Embeddings, normalised, do not learn from their table: words that the pool does not have would stay behind.

@@ -30,6 +30,9 @@ from models.minilm_graph import activation_names, layer_count
 IntArray = NDArray[np.int64]
 
 _IMPORTANCE_TEXTS = 400
+_FITTED_TOKENS = 60_000
+"""Most word pieces that weights are fitted on: what the inner units give for each of them, 6 KB, is held in memory."""
+_WORDS = "embeddings.word_embeddings.weight"
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,11 @@ def quantises(step: Step) -> bool:
     return STEPS[step.name].quantises
 
 
+def takes_structure(step: Step) -> bool:
+    """Whether the encoder has fewer parts after it."""
+    return STEPS[step.name].recovers
+
+
 def to_compact(state: EncoderState, material: Material) -> Compact:
     """The encoder as it is handed out."""
     calibration = [] if state.form == "fp32" else material.calibration(state)
@@ -117,8 +125,12 @@ def _trim(state: EncoderState, value: float, material: Material) -> EncoderState
 
 
 def _layers(state: EncoderState, value: float, material: Material) -> EncoderState:
-    layers = spread_layers(layer_count(state.weights), _whole_number(value, "layers"))
-    return replace(state, weights=keep_layers(state.weights, layers))
+    chosen = spread_layers(layer_count(state.weights), _whole_number(value, "layers"))
+    left = tuple(_layers_left(state)[place] for place in chosen)
+    cut = replace(state, weights=keep_layers(state.weights, chosen), layers=left)
+    # A product of two factors is not fitted anew: it would be one matrix again.
+    factored = any(name.endswith(".thin") for name in cut.weights)
+    return cut if factored else _refitted(cut, cut.weights, material)
 
 
 def _heads(state: EncoderState, value: float, material: Material) -> EncoderState:
@@ -183,8 +195,21 @@ def _importance(state: EncoderState, material: Material) -> Importance:
 
 
 def _refitted(state: EncoderState, pruned: Mapping[str, FloatArray], material: Material) -> EncoderState:
-    pieces = material.pieces(state)
-    return replace(state, weights=reconstruct(pruned, state.weights, pieces, threads=material.threads))
+    """The pruned weights fitted to what the whole encoder's layers give, with the words that are left."""
+    whole = {**material.whole.weights, _WORDS: pruned[_WORDS]}
+    pieces = _first_tokens(material.pieces(state, _FITTED_TOKENS), _FITTED_TOKENS)
+    layers = _layers_left(state)
+    return replace(state, weights=reconstruct(pruned, whole, pieces, layers=layers, threads=material.threads))
+
+
+def _layers_left(state: EncoderState) -> tuple[int, ...]:
+    return state.layers or tuple(range(layer_count(state.weights)))
+
+
+def _first_tokens(pieces: list[IntArray], most: int) -> list[IntArray]:
+    """So many of the first texts as have ``most`` pieces, one at least."""
+    ends = np.cumsum([len(ids) for ids in pieces])
+    return pieces[: max(1, int(np.searchsorted(ends, most, side="right")))]
 
 
 def _recovered(

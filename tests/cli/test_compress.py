@@ -70,6 +70,20 @@ def test_each_step_is_reported_and_what_is_left_is_written(texts, labels, tmp_pa
     assert len(manifest["recoveries"]) == 1
 
 
+def test_what_quantising_would_give_earlier_stands_beside_a_longer_way(texts, labels):
+    done = run(
+        "--texts", texts, "--labels", labels, "--steps", "vocabulary,layers=1,ffn=48,int8", "--keep", "0", "--json"
+    )
+    assert done.exit_code == 0, done.output
+    rows = {row["step"]: row for row in json.loads(done.stdout)["steps"]}
+    assert list(rows)[3:] == ["vocabulary=8000", "layers=1", "layers=1 in int8", "ffn=48", "int8"]
+    early = rows["layers=1 in int8"]
+    assert (early["kept"], early["shape"]) == (None, rows["layers=1"]["shape"])
+    assert (early["shape"]["units"], rows["int8"]["shape"]["units"]) == ([96], [48])
+    assert early["mb"] < 0.7 * rows["layers=1"]["mb"]
+    assert 0.9 < early["cosine"] / rows["layers=1"]["cosine"] < 1.1
+
+
 def test_what_costs_too_much_is_left_out_and_it_says_why(texts, labels):
     done = run("--texts", texts, "--labels", labels, "--steps", "int8", "--keep", "1")
     assert done.exit_code == 0, done.output

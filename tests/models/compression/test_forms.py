@@ -1,18 +1,22 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from models.compression import steps
 from models.compression.compact import build_compact, text_pieces
 from models.compression.folder import load_compact, save_compact
 from models.compression.material import EncoderState, Material
 from models.compression.network import EncoderNetwork, embed
 from models.compression.steps import apply_step, parse_steps, to_compact
-from models.compression.structure import Shape
+from models.compression.structure import Shape, keep_layers
 from models.compression.verdict import Measured, judge
 from models.compression.weights import cluster_weights, factorise, kernel_names, prune_magnitudes
 from models.errors import BadInput, CorruptModel
 from tests.models.tiny_text_encoder import TEXTS, tiny_tokenizer, tiny_weights
+
+OUTER = "encoder.layer.0.output.dense.weight"
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,11 @@ def reference(state):
 
 def material(state, **options):
     return Material(state, TEXTS, rng=np.random.default_rng(0), **{"epochs": 0, **options})
+
+
+def nearness(state, reference):
+    given = embed(EncoderNetwork(state.weights), text_pieces(state.tokenizer, TEXTS))
+    return float((given * reference).sum(1).mean())
 
 
 def kinds(compact):
@@ -105,6 +114,28 @@ def test_steps_follow_each_other(state, reference):
     compact = to_compact(here, stuff)
     assert compact.network().run(TEXTS).shape == reference.shape
     assert len(compact.model) < 0.5 * len(to_compact(state, stuff).model)
+
+
+def test_layers_and_what_is_pruned_of_them_are_fitted_to_the_layers_of_the_whole_encoder(state, reference):
+    cut = replace(state, weights=keep_layers(state.weights, [1]))
+    fitted = apply_step(state, parse_steps("layers=1")[0], material(state))
+    assert fitted.layers == (1,)
+    assert nearness(fitted, reference) > nearness(cut, reference)
+    # What a layer was fitted to before says nothing of what the next step fits it to.
+    spoilt = replace(fitted, weights={**fitted.weights, OUTER: 2 * fitted.weights[OUTER]})
+    pruned = apply_step(spoilt, parse_steps("ffn=72")[0], material(state))
+    assert Shape.of(pruned.weights).units == (72,)
+    assert nearness(pruned, reference) > nearness(spoilt, reference)
+
+
+def test_few_texts_are_fitted_where_the_first_are_long(state, monkeypatch):
+    def fitted(most):
+        monkeypatch.setattr(steps, "_FITTED_TOKENS", most)
+        return apply_step(state, parse_steps("layers=1")[0], material(state)).weights[OUTER]
+
+    two_texts = sum(map(len, text_pieces(state.tokenizer, TEXTS[:2])))
+    assert np.array_equal(fitted(two_texts), fitted(two_texts + 1))
+    assert not np.array_equal(fitted(two_texts), fitted(two_texts - 1))
 
 
 @pytest.mark.parametrize(
