@@ -6,11 +6,13 @@ A test that could not be run counts as a failure where ``WINNOW_TEST_REQUIRE=all
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import ssl
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -70,19 +72,40 @@ def _place(item: pytest.Item) -> int:
     return LONGEST.index(below) if below in LONGEST else len(LONGEST)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the names of the groups are read
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several processes, a file's tests stay together, for they share what was started for them.
-
-    Those of a package that runs once for each deployment stay with their deployment instead. The longest come first, or
-    one process would still be at them when the others are done.
-    """
+    """With several processes the longest come first, or one would still be at them when the others are done."""
     if hasattr(config, "workerinput"):
         items.sort(key=_place)
-    for item in items:
-        deployment = getattr(item, "callspec", None) and item.callspec.params.get("deployment")
-        group = f"{item.path.parent}-{deployment}" if deployment else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+#: Packages whose tests run once for each deployment, which all of them share.
+DEPLOYED = {"tests/contract": ("embedded", "redis", "rabbitmq")}
+
+
+def group_of(nodeid: str) -> str:
+    """Tests that one process runs, for they share what was started for them: a file's, or a deployment's.
+
+    (The mark that xdist has for this means nothing to it under pytest 9.)
+    """
+    path, _, rest = nodeid.partition("::")
+    package = path.rpartition("/")[0]
+    parameters = re.split(r"[\[\]-]", rest)[1:]
+    deployment = next((name for name in DEPLOYED.get(package, ()) if name in parameters), None)
+    return f"{package}@{deployment}" if deployment else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole groups, where ``--dist loadscope`` asks for something of the kind."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
 
 
 class _Watch:

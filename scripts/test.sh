@@ -16,7 +16,7 @@ trap 'exit 130' INT TERM
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 [ "$cores" -gt 4 ] && cores=4
 [ "$cores" -lt 2 ] && cores=2
-.venv/bin/python -m pytest -n "$cores" --dist loadgroup --no-loadscope-reorder "$@" || failed=" pytest"
+.venv/bin/python -m pytest -n "$cores" --dist loadscope --no-loadscope-reorder "$@" || failed=" pytest"
 wait "$lint" || failed=" lint$failed"
 cat "$said"
 if [ -n "$failed" ]; then

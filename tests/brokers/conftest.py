@@ -24,6 +24,7 @@ def deployed(kind: str, broker_url: str, database_url: str, folder: Path) -> Ite
     database = Database(database_url)
     made = Deployment(kind, broker_url, database, database_url, folder)
     made.purge()
+    made.check_alone()
     try:
         yield made
     finally:

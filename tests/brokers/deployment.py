@@ -205,6 +205,12 @@ class Deployment:
                 queue.declare()
                 queue.purge()
 
+    def check_alone(self) -> None:
+        """Nobody else takes messages here, as what another package of tests left running would."""
+        with self.queues() as queues:
+            others = sum(queue.queue_declare().consumer_count for queue in queues)
+        assert others == 0, f"{others} others take messages from {self.broker_url}"
+
     @contextmanager
     def queues(self) -> Iterator[list[Any]]:
         """Both queues, over a connection of their own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,36 @@ def test_a_failure_of_either_part_is_one_of_the_gate(gate: Path, lint: int, test
     assert pytest_ran.startswith("-m pytest -n ")
     assert pytest_ran.endswith(" tests/api -x [unset]")
     assert sorted(path.name for path in gate.iterdir()) == [".venv", "order", "scripts"], "nothing is left behind"
+
+
+def test_what_tests_share_is_started_once_in_one_process(tmp_path: Path) -> None:
+    shutil.copy(SCRIPT.parents[1] / "conftest.py", tmp_path)
+    contract = tmp_path / "tests" / "contract"
+    contract.mkdir(parents=True)
+    notes = f"import os\ndef note(what): open({str(tmp_path / 'ran')!r}, 'a').write(f'{{what}} {{os.getpid()}}\\n')\n"
+    for name in ("one", "two"):
+        lines = [f"def test_{i}(): note({name!r})" for i in range(6)]
+        (tmp_path / "tests" / f"test_{name}.py").write_text(notes + "\n".join(lines))
+        (contract / f"test_{name}.py").write_text(
+            f"import pytest\n{notes}"
+            "@pytest.fixture(scope='session', params=['embedded', 'redis', 'rabbitmq'])\n"
+            "def deployment(request): return request.param\n"
+            "@pytest.mark.parametrize('other', ['a', 'b'])\n"
+            "def test_it(deployment, other): note(deployment)\n"
+        )
+    flags = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder", "--import-mode=importlib"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *flags, "--rootdir", str(tmp_path), "tests"],
+        cwd=tmp_path,
+        env={**os.environ, "WINNOW_TEST_REQUIRE": ""},
+        capture_output=True,
+        check=True,
+    )
+    processes: dict[str, list[str]] = {}
+    for line in (tmp_path / "ran").read_text().splitlines():
+        group, process = line.split()
+        processes.setdefault(group, []).append(process)
+    assert {group: (len(ran), len(set(ran))) for group, ran in processes.items()} == {
+        "one": (6, 1), "two": (6, 1), "embedded": (4, 1), "redis": (4, 1), "rabbitmq": (4, 1),
+    }  # fmt: skip
+    assert len({ran[0] for ran in processes.values()}) == 2
