@@ -87,7 +87,7 @@ def test_a_job_that_pauses_slowly_is_waited_for_when_its_worker_stops_although_n
     deployment.calm()
     gate = deployment.gate()
     job_id = deployment.ask_quietly("import", gate=str(gate), look=3.5)
-    deployment.running(job_id)
+    wait_until(Path(f"{gate}.seen").exists, "it looked, and looks again in 3.5 s: until then it does not pause")
     worker = deployment.worker_of(job_id)
     before = worker.said().count("outcome=interrupted")
     code, seconds = worker.terminate()

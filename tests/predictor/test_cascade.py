@@ -99,7 +99,8 @@ SEEN = ["sport today", *DOUBTFUL, "rain rain", "zebra"]
 def collected(folder, seen):
     """What predict.py says of some texts, and what it keeps of them in eight rows."""
     given = "".join(json.dumps({"text": text}) + "\n" for text in SEEN)
-    command = [sys.executable, "predict.py", "--file", "-", "--collect", str(seen), "--collect-most", "8"]
+    flags = ["--file", "-", "--collect", str(seen), "--collect-most", "8"]
+    command = [sys.executable, "-B", "predict.py", *flags]  # -B: the folder is other tests' too
     done = subprocess.run(command, cwd=folder, input=given, capture_output=True, text=True, timeout=60, check=True)
     kept = [json.loads(line) for line in seen.read_text().splitlines()]
     return [json.loads(line) for line in done.stdout.splitlines()], {row["text"]: row["meta"] for row in kept}
