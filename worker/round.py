@@ -61,7 +61,7 @@ Soft = Callable[[IntArray], NDArray[np.floating[Any]]]
 Ranked = tuple[Ranking, IntArray, NDArray[np.floating[Any]]]
 """A ranking, the likeliest class of each of its rows, and its probability."""
 _MOST_AHEAD = 200_000
-"""Candidates: to rank more takes gigabytes, beside which no student is trained."""
+"""Candidates: of more, what the ranking needs of memory and what the training needs would add up."""
 
 _NO_CARRY: dict[str, Any] = {**dict.fromkeys(CARRIED, 0), "cold_agreement": None}
 # For the estimate of FLOPs: what a fit takes at most, and how many fits choosing C does (folds × grid, fewer steps).

@@ -1,7 +1,7 @@
 """Parts of a round that need nothing of each other, side by side on the cores that there are.
 
-NumPy, SciPy and torch let other threads run while they compute: two families of students take two thirds of the time
-that they take one after the other. What comes out is the same to the bit.
+NumPy, SciPy and torch let other threads run while they compute, so there is something to win where a core is free. What
+comes out is the same to the bit.
 """
 
 from __future__ import annotations

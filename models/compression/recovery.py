@@ -26,7 +26,7 @@ RATE = 3e-4
 FINE_RATE = 5e-5
 """Of AdamW where only precision was."""
 _BATCH = 8
-"""Small, since passes over a pool are few: in one, steps of 8 texts brought back half as much again as steps of 32."""
+"""Texts of a step: few, since passes over a pool are few too, and many small steps come further in one."""
 _LEAST_RATE = 0.02
 _WARM_UP = 0.05
 #: Embeddings, normalised, do not learn from their table: words that the pool does not have would stay behind.
