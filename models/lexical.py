@@ -6,7 +6,6 @@ are read sign by sign, so that pairs of words are pairs of signs.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -23,6 +22,7 @@ from models.evaluate import log_loss
 from models.members import FloatArray, IntArray
 from models.regularisation import DEFAULT_C, N_FOLDS, deal_folds
 from models.softmax import fit_softmax, single_blas_thread
+from models.text_memo import TextMemo
 from predictor.hashing import hash_texts
 
 BUCKETS = 1 << 17
@@ -41,48 +41,27 @@ Texts = Callable[[IntArray], Sequence[str]]
 
 
 class NgramMemo:
-    """Counts of n-grams of texts that were read before: a text never changes, and reading it costs most.
-
-    Holds at most ``most_bytes``; what came first goes first.
-    """
+    """Counts of n-grams of texts, of which those that were read before are kept, in at most ``most_bytes``."""
 
     def __init__(self, most_bytes: int = _MEMO_BYTES):
-        self._most = most_bytes
-        self._bytes = 0
-        self._kept: dict[bytes, NDArray[np.uint32]] = {}
+        self._memo = TextMemo(most_bytes)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._memo)
 
     def counts(self, texts: Sequence[str]) -> Any:
         """A CSR matrix (n, 2 × BUCKETS) of float32: words and pairs first, then pieces of words. Counts end at 255."""
         from scipy.sparse import csr_matrix
 
-        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
-        fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._kept}
-        made = self._read(fresh)
-        parts = [made[key] if key in made else self._kept[key] for key in keys]
-        self._keep(made)
+        parts = self._memo.look_up(texts, _read)
         packed = np.concatenate(parts) if parts else np.empty(0, np.uint32)
         ends = np.cumsum([0, *map(len, parts)])
         counts = (packed & ((1 << _COUNT_BITS) - 1)).astype(np.float32)
         return csr_matrix((counts, (packed >> _COUNT_BITS).astype(np.int32), ends), shape=(len(texts), 2 * BUCKETS))
 
-    def _read(self, fresh: dict[bytes, str]) -> dict[bytes, NDArray[np.uint32]]:
-        keys = list(fresh)
-        made: dict[bytes, NDArray[np.uint32]] = {}
-        for start in range(0, len(keys), _CHUNK):
-            some = keys[start : start + _CHUNK]
-            made.update(zip(some, _packed([fresh[key] for key in some]), strict=True))
-        return made
 
-    def _keep(self, made: dict[bytes, NDArray[np.uint32]]) -> None:
-        for key, packed in made.items():
-            self._kept[key] = packed
-            self._bytes += packed.nbytes + 200  # what the key and the array's own header take
-        while self._bytes > self._most and self._kept:
-            oldest = next(iter(self._kept))
-            self._bytes -= self._kept.pop(oldest).nbytes + 200
+def _read(texts: list[str]) -> list[NDArray[np.uint32]]:
+    return [packed for start in range(0, len(texts), _CHUNK) for packed in _packed(texts[start : start + _CHUNK])]
 
 
 def _packed(texts: Sequence[str]) -> list[NDArray[np.uint32]]:

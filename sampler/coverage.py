@@ -41,7 +41,7 @@ def greedy_cover(
     Coverage is the sum over all points of their weight times their largest similarity to anything covered. Lazy
     (Minoux 1978): a gain only shrinks as picks come, so an old one is a bound, and only those on top are brought up to
     date; the picks are those of the plain algorithm. Where nothing can be gained any more, all counts as uncovered once
-    more, so that what follows covers it a second time.
+    more, so that what follows covers it a second time; a reserve ends there.
 
     Args:
         kernel: Shape ``(n, n)``, symmetric: similarity in [0, 1] of the points.
@@ -76,15 +76,14 @@ def greedy_cover(
     first: list[bool] = []
     rounds = 1
     while len(gains) < size:
-        wanted = 1 if len(gains) < one_by_one else min(len(gains), size - len(gains))
-        added = state.pick() if wanted == 1 else state.pick_block(wanted)
-        if len(added) < _LEAST_OF_BLOCK * wanted:
-            one_by_one = size  # what is left is all alike: a block costs more than its picks
-        if added:
-            gains += added
-            first += [rounds == 1] * len(added)
+        reserve = len(gains) >= one_by_one
+        wanted = min(len(gains), size - len(gains)) if reserve else 1
+        added = state.pick_block(wanted) if reserve else state.pick()
+        gains += added
+        first += [rounds == 1] * len(added)
+        if added and len(added) >= _LEAST_OF_BLOCK * wanted:  # of fewer, a block costs more than it is worth
             continue
-        if rounds == _ROUNDS or state.is_new:
+        if reserve or rounds == _ROUNDS or state.is_new:
             break
         rounds += 1
         state.restart()
@@ -120,18 +119,18 @@ class _Cover:
                 rows = slice(first, min(stop, first + _CHUNK_ROWS))
                 part = stripe[first - start : rows.stop - start]
                 self._own[rows] = self._added(part, start)
-                added = np.maximum(part[:, stop - start :] - self._covered[rows, None], 0.0)
-                self._left[stop:] += self._weights[rows] @ added.astype(np.float64)
+                later = np.maximum(part[:, stop - start :], self._covered[rows, None])
+                weights = self._weights[rows]
+                self._left[stop:] += weights @ later.astype(np.float64) - weights @ self._covered[rows]
         self._left[self.picks] = -np.inf
         self._bound = self._left + self._own
         self._fresh[:] = len(self.picks)
 
     def _added(self, rows: Kernel, start: int) -> NDArray[np.float64]:
         """What rows of the stripe that begins at ``start`` add to the coverage of the points from there on."""
-        added = rows - self._covered[start:]
-        np.maximum(added, 0.0, out=added)
-        sums: NDArray[np.float64] = added.astype(np.float64) @ self._weights[start:]
-        return sums
+        covered, weights = self._covered[start:], self._weights[start:]
+        after: NDArray[np.float64] = np.maximum(rows, covered).astype(np.float64) @ weights
+        return after - covered.astype(np.float64) @ weights
 
     def pick(self) -> list[float]:
         """Take the point that adds most; what it added, or nothing where nothing can be gained."""

@@ -7,9 +7,10 @@ no database and no file; whoever calls it hands in arrays and a place for checkp
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from worker.round_data import (
 )
 from worker.settling import settle_labels, settled
 from worker.side_by_side import Ahead
-from worker.students import StudentStep, Trained
+from worker.students import StudentStep, Trained, import_for_training
 from worker.teaching import Taught, TeachingStep, zero_shot
 
 if TYPE_CHECKING:
@@ -134,14 +135,16 @@ class _Round:
         with self._timed("teacher"):
             self._checkpoints.progress(0.05, f"training the teacher on {len(self._y)} labels")
             teacher = self._teacher()
-            taught = self._taught(teacher)
-        other = self._asked(teacher) or self._finetuned(teacher)
-        soft = other.soft if other is not None else taught.predict_proba if taught is not None else None
-        trained: Trained | None = None
         with ExitStack() as ending:
+            self._begin_ranking(teacher, ending)
+            with self._timed("teacher"):
+                taught = self._taught(teacher)
+            other = self._asked(teacher) or self._finetuned(teacher)
+            soft = other.soft if other is not None else taught.predict_proba if taught is not None else None
+            trained: Trained | None = None
             if soft is not None and self._recipe.student != "none":
                 self._checkpoints.progress(0.2, "distilling the student")
-                trained = self._student(teacher, soft, ending)
+                trained = self._student(teacher, soft)
             with self._timed("measure"):
                 self._checkpoints.progress(0.7, "measuring")
                 metrics = self._metrics(teacher, taught, soft, trained)
@@ -271,7 +274,17 @@ class _Round:
         why = f"{answers}: {found.metrics['why']}."
         return _Other(found.predict_proba, {"finetuned": found.metrics}, why, found)
 
-    def _student(self, teacher: LogisticTeacher, soft: Soft, ending: ExitStack) -> Trained:
+    def _begin_ranking(self, teacher: LogisticTeacher, ending: ExitStack) -> None:
+        """Rank beside the training of a student, where that does not rank and their needs of memory do not add up."""
+        recipe = self._recipe
+        if recipe.ranker == "student" or recipe.student == "none" or len(self._candidates) > _MOST_AHEAD:
+            return
+        if self._saved_ranking is not None:
+            return
+        import_for_training(self._data.task, recipe)
+        self._ahead = ending.enter_context(Ahead(lambda: self._ranking(teacher, None)))
+
+    def _student(self, teacher: LogisticTeacher, soft: Soft) -> Trained:
         step = StudentStep(self._settled, self._recipe, self._previous, teacher, soft)
         with self._timed("student"):
             student = None
@@ -279,9 +292,6 @@ class _Round:
             if saved is not None:
                 student = step.restore(*unpacked(saved))
             else:
-                # Beside the training, where it does not depend on the student and their needs of memory do not add up.
-                if self._recipe.ranker != "student" and len(self._candidates) <= _MOST_AHEAD:
-                    self._ahead = ending.enter_context(Ahead(lambda: self._ranking(teacher, None)))
                 student = step.train(np.random.default_rng(self._seeds["student"]))
                 self._flops += student.flops
                 self._checkpoints.save("student", packed(student.student.arrays(), student.notes()))
@@ -328,12 +338,15 @@ class _Round:
             metrics["note"] = f"not yet measurable: {len(data.holdout_rows)} measured labels"
         return metrics
 
+    @cached_property
+    def _saved_ranking(self) -> Mapping[str, NDArray[Any]] | None:
+        return self._checkpoints.load("ranking")
+
     def _kept_ranking(self, teacher: LogisticTeacher, trained: Trained | None) -> Ranked:
         """The ranking of an earlier attempt, or the one that was begun ahead, or one made now."""
         ahead = self._ahead
-        saved = self._checkpoints.load("ranking") if ahead is None else None
-        if saved is not None:
-            arrays, notes = unpacked(saved)
+        if ahead is None and self._saved_ranking is not None:
+            arrays, notes = unpacked(self._saved_ranking)
             ranking = Ranking(arrays["rows"], arrays["scores"], list(notes["reasons"]), arrays.get("probabilities"))
             return ranking, arrays["labels"], arrays["confidences"]
         if ahead is None:
@@ -342,8 +355,6 @@ class _Round:
         else:
             ranking, labels, confidences = ahead.result()
             self._timings["rank"], self._cpu["rank"] = ahead.seconds, ahead.cpu
-            if ahead.beside:  # the student's step counted what all threads took meanwhile
-                self._cpu["student"] = max(0.0, self._cpu["student"] - ahead.cpu)
         arrays = {"rows": ranking.rows, "scores": ranking.scores, "labels": labels, "confidences": confidences}
         if ranking.probabilities is not None:
             arrays["probabilities"] = ranking.probabilities
@@ -437,12 +448,16 @@ class _Round:
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
-        started, spent = time.perf_counter(), time.process_time()
+        started, spent = time.perf_counter(), self._spent()
         try:
             yield
         finally:
             self._timings[step] = self._timings.get(step, 0.0) + time.perf_counter() - started
-            self._cpu[step] = self._cpu.get(step, 0.0) + time.process_time() - spent
+            self._cpu[step] = self._cpu.get(step, 0.0) + self._spent() - spent
+
+    def _spent(self) -> float:
+        """CPU-seconds of this process, without those of the ranking that goes on beside it."""
+        return time.process_time() - (self._ahead.cpu_beside() if self._ahead is not None else 0.0)
 
 
 def _by_chance(teacher: LogisticTeacher | None) -> bool:

@@ -6,6 +6,7 @@ comes out is the same to the bit.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,13 +36,14 @@ class Ahead(Generic[T]):
 
     Attributes:
         seconds: What it took by the clock, once `result` was asked for.
-        cpu: Seconds of the processor, of its own thread.
-        beside: Whether it went on beside something else.
+        cpu: Seconds of the processor, of its own thread, then too.
+        beside: Whether it goes on beside something else.
     """
 
     def __init__(self, work: Callable[[], T]):
         self._work = work
         self.seconds = self.cpu = 0.0
+        self._clock: int | None = None
         self.beside = usable_cores() > 1
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="round") if self.beside else None
         self._future = _begin(self._pool, self._timed) if self._pool else None
@@ -49,6 +51,12 @@ class Ahead(Generic[T]):
     def result(self) -> T:
         """What it gives, or raises."""
         return self._future.result() if self._future else self._timed()
+
+    def cpu_beside(self) -> float:
+        """Seconds of the processor that its own thread has taken so far; 0 where it has none."""
+        if not self.beside or self._clock is None:
+            return 0.0
+        return self.cpu or max(0.0, time.clock_gettime(self._clock) - self._began)
 
     def __enter__(self) -> Ahead[T]:
         return self
@@ -60,11 +68,12 @@ class Ahead(Generic[T]):
             self._pool.shutdown()
 
     def _timed(self) -> T:
-        started, spent = time.perf_counter(), time.thread_time()
+        started, self._began = time.perf_counter(), time.thread_time()
+        self._clock = time.pthread_getcpuclockid(threading.get_ident())
         try:
             return self._work()
         finally:
-            self.seconds, self.cpu = time.perf_counter() - started, time.thread_time() - spent
+            self.seconds, self.cpu = time.perf_counter() - started, time.thread_time() - self._began
 
 
 def _begin(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:

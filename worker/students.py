@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ class Distillate:
             "n_transfer": self.n_transfer,
             "flops": self.flops,
             "report": self.report,
-            "taught": asdict(self.taught) if self.taught else None,
+            "taught": dict(vars(self.taught)) if self.taught else None,
             "choice": self.choice,
         }
 
@@ -125,6 +125,28 @@ def _stays(report: Mapping[str, Any]) -> Decision:
     )
 
 
+def import_for_training(task: str, recipe: Recipe) -> None:
+    """Import what training teachers and students needs, before there are threads.
+
+    Of two threads that import at once, one may meet a module half made.
+    """
+    import models.distill
+    import models.lexical
+    import models.replay
+    import models.stack  # noqa: F401
+    from models.students import network_class
+
+    for family in _families(task, recipe):
+        network_class(family)
+
+
+def _families(task: str, recipe: Recipe) -> tuple[str, ...]:
+    """The families of students that a recipe trains or chooses among."""
+    from models.students import FAMILIES_OF_TASK, make_family
+
+    return tuple(FAMILIES_OF_TASK[task]) if recipe.student == "auto" else (make_family(task, recipe.student),)
+
+
 class StudentStep:
     """Distils and judges one student. ``data`` holds settled labels and the candidates that are left."""
 
@@ -136,7 +158,7 @@ class StudentStep:
         teacher: LogisticTeacher,
         soft: Callable[[IntArray], FloatArray],
     ):
-        from models.students import FAMILIES_OF_TASK, make_family
+        from models.students import make_family
 
         self._data = data
         self._recipe = recipe
@@ -146,7 +168,7 @@ class StudentStep:
         self._told: tuple[IntArray, FloatArray] | None = None
         self._asking = Lock()
         self._family = make_family(data.task, recipe.student)
-        self._families = FAMILIES_OF_TASK[data.task] if recipe.student == "auto" else (self._family,)
+        self._families = _families(data.task, recipe)
         if previous is not None and previous.student_family in self._families:
             self._family = previous.student_family
 
@@ -183,14 +205,6 @@ class StudentStep:
         size = self._recipe.transfer_size
         if len(self._families) == 1 or not self._choice_due():
             return self._distil(self._family, None, size, transfer_rng, rng)
-
-        # Before there are threads: of two that import at once, one may meet a module half made.
-        import models.distill
-        import models.replay  # noqa: F401
-        from models.students import network_class
-
-        for family in self._families:
-            network_class(family)
 
         def distil(family: str) -> Distillate:  # all learn from the same rows, with the same draws
             return self._distil(family, None, size, deepcopy(transfer_rng), deepcopy(rng))

@@ -7,8 +7,9 @@ normalisation: with some thousand texts to learn from, both lost a point or two 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -20,9 +21,12 @@ from models.errors import BadInput
 from models.optimisers import Adam
 from models.students.bag import Bag, RowAdam
 from models.students.protocol import Arrays, Inputs, IntArray, Network, RawItem, Task, unseeded
+from models.text_memo import TextMemo
 from predictor.hashing import hash_texts
 
 _WORD_DROPOUT = 0.3
+_MEMO = TextMemo(64 << 20)
+"""Of this process: a round's warm student reads texts that the one before it has read."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,25 @@ class HashedTexts:
     ids: IntArray
     counts: IntArray
     starts: IntArray
+
+    @classmethod
+    def read(
+        cls, texts: Sequence[str], look_up: Callable[[Sequence[str]], tuple[IntArray, IntArray]], reader: bytes
+    ) -> HashedTexts:
+        """Texts as ``look_up`` gives them: ids, text after text, and how many each has.
+
+        What texts were read to is kept under ``reader`` (≤ 64 bytes), which says how ``look_up`` reads.
+        """
+
+        def bags(fresh: Sequence[str]) -> list[NDArray[np.int32]]:
+            ids, counts = look_up(fresh)
+            small, ends = ids.astype(np.int32), np.cumsum(counts).tolist()
+            return [small[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+        found = _MEMO.look_up(texts, bags, reader)
+        counts = np.fromiter(map(len, found), np.int64, len(found))
+        ids = np.concatenate(found, dtype=np.int64) if found else np.empty(0, np.int64)
+        return cls(ids, counts, np.cumsum(counts) - counts)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -96,8 +119,9 @@ class HashedNetwork(Network):
         for index, item in enumerate(items):
             if not isinstance(item, str):
                 raise BadInput(f"Item {index} is no text but {type(item).__name__}.")
-        ids, counts = hash_texts(cast(Sequence[str], items), self.table.num_embeddings)
-        return HashedTexts(ids, counts, np.cumsum(counts) - counts)
+        rows = self.table.num_embeddings
+        look_up = partial(hash_texts, rows=rows)
+        return HashedTexts.read(cast(Sequence[str], items), look_up, f"{self.family} {rows}".encode())
 
     def forward(self, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.table(ids, offsets))

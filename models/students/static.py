@@ -8,9 +8,11 @@ of the graph: texts go in as they are.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, cast
 from unicodedata import normalize
 
@@ -51,6 +53,13 @@ class Words:
     def count(self) -> int:
         """How many words there are; their rows are 1 … count."""
         return max(self.rows.values(), default=0)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of all forms and their rows, 32 bytes: words that differ read texts differently."""
+        rows = np.fromiter(self.rows.values(), np.int64, len(self.rows))
+        forms = "\n".join(self.rows).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(rows.tobytes() + forms, digest_size=32).digest()
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Words:
@@ -196,8 +205,7 @@ class StaticNetwork(Network):
         return self.head.out_features
 
     def prepare(self, items: Sequence[RawItem]) -> HashedTexts:
-        ids, counts = self.words.look_up(checked_texts(items))
-        return HashedTexts(ids, counts, np.cumsum(counts) - counts)
+        return HashedTexts.read(checked_texts(items), self.words.look_up, self.words.digest)
 
     def forward(self, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(torch.relu(self.hidden(self.norm(self.table(ids, offsets)))))

@@ -164,13 +164,15 @@ def test_of_a_block_none_lies_where_another_has_covered_most_of_what_was_open() 
     assert first.all()
 
 
-def test_blocks_end_too_where_nothing_can_be_gained_any_more() -> None:
+def test_a_reserve_ends_where_all_is_covered_and_what_is_picked_one_by_one_goes_on() -> None:
     groups = np.repeat(np.arange(5), 40)
     kernel = (groups[:, None] == groups[None, :]).astype(np.float32)
     picks, _, first = greedy_cover(kernel, np.ones(200), np.zeros(200, np.float32), 200, exact=1)
-    assert len(picks) == len(set(picks.tolist())) == 20  # each group four times, as one by one
-    assert np.bincount(groups[picks]).tolist() == [4] * 5
-    assert first.tolist() == [True] * 5 + [False] * 15
+    assert groups[picks].tolist() == [0, 1, 2, 3, 4]
+    assert first.all()
+    picks, _, first = greedy_cover(kernel, np.ones(200), np.zeros(200, np.float32), 200, exact=12)
+    assert groups[picks].tolist() == [*range(5), *range(5), *range(5)]  # the third cover is completed, then it ends
+    assert first.tolist() == [True] * 5 + [False] * 10
 
 
 def test_shapes_that_do_not_go_together_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,28 @@ def test_what_was_begun_ahead_runs_in_its_own_thread_where_there_is_a_second_cor
         assert (ahead.result() == threading.get_ident()) == (cores == 1)
     assert ahead.beside == (cores == 2)
     assert ahead.seconds > 0
+
+
+def test_what_its_thread_has_taken_so_far_is_told_while_it_goes_on_and_after(cores: int) -> None:
+    computed, gate = threading.Event(), threading.Event()
+
+    def work() -> None:
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        computed.set()
+        gate.wait(30)
+
+    with Ahead(work) as ahead:
+        if cores == 1:
+            gate.set()
+        else:
+            assert computed.wait(30)
+            assert 0.05 <= ahead.cpu_beside() < 10
+            gate.set()
+        ahead.result()
+        assert ahead.cpu >= 0.05
+        assert ahead.cpu_beside() == (ahead.cpu if cores == 2 else 0.0), "on a single core nothing goes on beside it"
 
 
 def test_leaving_waits_for_what_was_begun(cores: int) -> None:
