@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 Read = Callable[[list[str]], Sequence[NDArray[Any]]]
 
-_OWN_BYTES = 200  # what a key and an array's header take
+_OWN_BYTES = 250  # what a key, its text's header and an array's take
 
 
 class TextMemo:
@@ -21,22 +20,22 @@ class TextMemo:
     """
 
     def __init__(self, most_bytes: int):
-        """Keep at most ``most_bytes`` bytes."""
+        """Keep at most ``most_bytes`` bytes, texts included."""
         self._most = most_bytes
         self._bytes = 0
-        self._kept: dict[bytes, NDArray[Any]] = {}
+        self._kept: dict[tuple[str, str], NDArray[Any]] = {}
         self._changing = Lock()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def look_up(self, texts: Sequence[str], read: Read, reader: bytes = b"") -> list[NDArray[Any]]:
+    def look_up(self, texts: Sequence[str], read: Read, reader: str = "") -> list[NDArray[Any]]:
         """What ``read`` makes of each text, in their order.
 
         Args:
             texts: n texts.
             read: Gives an array for each of the texts that are not kept, each text once.
-            reader: At most 64 bytes: which way of reading ``read`` is. What another one made is not taken for its.
+            reader: Which way of reading ``read`` is. What another one made is not taken for its.
 
         >>> import numpy as np
         >>> memo = TextMemo(1_000_000)
@@ -44,24 +43,24 @@ class TextMemo:
         >>> [array.tolist() for array in memo.look_up(["four", "six"], lengths)]
         [[4], [3]]
         """
-        keys = [_key(text, reader) for text in texts]
-        found = {key: kept for key in keys if (kept := self._kept.get(key)) is not None}
-        fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-        made = dict(zip(fresh, read(list(fresh.values())), strict=True)) if fresh else {}
-        self._keep(made)
-        found |= made
-        return [found[key] for key in keys]
+        found = [self._kept.get((reader, text)) for text in texts]
+        fresh = list(dict.fromkeys(text for text, kept in zip(texts, found, strict=True) if kept is None))
+        if not fresh:
+            return [kept for kept in found if kept is not None]
+        made = dict(zip(fresh, read(fresh), strict=True))
+        self._keep(made, reader)
+        return [made[text] if kept is None else kept for text, kept in zip(texts, found, strict=True)]
 
-    def _keep(self, made: dict[bytes, NDArray[Any]]) -> None:
+    def _keep(self, made: dict[str, NDArray[Any]], reader: str) -> None:
         with self._changing:
-            for key, array in made.items():
-                if key not in self._kept:
-                    self._kept[key] = array
-                    self._bytes += array.nbytes + _OWN_BYTES
+            for text, array in made.items():
+                if (reader, text) not in self._kept:
+                    self._kept[reader, text] = array
+                    self._bytes += _bytes(text, array)
             while self._bytes > self._most and self._kept:
                 oldest = next(iter(self._kept))
-                self._bytes -= self._kept.pop(oldest).nbytes + _OWN_BYTES
+                self._bytes -= _bytes(oldest[1], self._kept.pop(oldest))
 
 
-def _key(text: str, reader: bytes) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=reader).digest()
+def _bytes(text: str, array: NDArray[Any]) -> int:
+    return (len(text) if text.isascii() else 2 * len(text)) + array.nbytes + _OWN_BYTES

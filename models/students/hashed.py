@@ -39,11 +39,11 @@ class HashedTexts:
 
     @classmethod
     def read(
-        cls, texts: Sequence[str], look_up: Callable[[Sequence[str]], tuple[IntArray, IntArray]], reader: bytes
+        cls, texts: Sequence[str], look_up: Callable[[Sequence[str]], tuple[IntArray, IntArray]], reader: str
     ) -> HashedTexts:
         """Texts as ``look_up`` gives them: ids, text after text, and how many each has.
 
-        What texts were read to is kept under ``reader`` (≤ 64 bytes), which says how ``look_up`` reads.
+        What texts were read to is kept under ``reader``, which says how ``look_up`` reads.
         """
 
         def bags(fresh: Sequence[str]) -> list[NDArray[np.int32]]:
@@ -121,7 +121,7 @@ class HashedNetwork(Network):
                 raise BadInput(f"Item {index} is no text but {type(item).__name__}.")
         rows = self.table.num_embeddings
         look_up = partial(hash_texts, rows=rows)
-        return HashedTexts.read(cast(Sequence[str], items), look_up, f"{self.family} {rows}".encode())
+        return HashedTexts.read(cast(Sequence[str], items), look_up, f"{self.family} {rows}")
 
     def forward(self, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.table(ids, offsets))

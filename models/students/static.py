@@ -55,11 +55,11 @@ class Words:
         return max(self.rows.values(), default=0)
 
     @cached_property
-    def digest(self) -> bytes:
-        """Of all forms and their rows, 32 bytes: words that differ read texts differently."""
+    def digest(self) -> str:
+        """Of all forms and their rows, hexadecimal: words that differ read texts differently."""
         rows = np.fromiter(self.rows.values(), np.int64, len(self.rows))
         forms = "\n".join(self.rows).encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(rows.tobytes() + forms, digest_size=32).digest()
+        return hashlib.blake2b(rows.tobytes() + forms, digest_size=32).hexdigest()
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Words:

@@ -32,13 +32,13 @@ def test_a_text_is_read_once_and_given_as_often_as_it_is_asked_for() -> None:
 
 def test_what_another_reader_made_is_not_taken_for_its_own() -> None:
     memo, read = TextMemo(1 << 20), Reader()
-    memo.look_up(["a"], read, b"one")
-    memo.look_up(["a"], read, b"other")
+    memo.look_up(["a"], read, "one")
+    memo.look_up(["a"], read, "other")
     assert read.asked == ["a", "a"]
 
 
 def test_it_keeps_no_more_than_it_may_and_what_came_first_goes_first() -> None:
-    memo, read = TextMemo(2 * (200 + 8)), Reader()
+    memo, read = TextMemo(2 * 262), Reader()
     assert [a.item() for a in memo.look_up(["a", "bb", "ccc"], read)] == [1, 2, 3]
     assert len(memo) == 2
     memo.look_up(["bb", "ccc"], read)
