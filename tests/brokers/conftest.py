@@ -33,7 +33,7 @@ def deployed(kind: str, broker_url: str, database_url: str, folder: Path) -> Ite
         database.dispose()
 
 
-@pytest.fixture(scope="session", params=["embedded", "redis", "rabbitmq"])
+@pytest.fixture(scope="package", params=["embedded", "redis", "rabbitmq"])
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Five exports and a round, asked for in this order (``asked``), and then two workers with three processes."""
     folder = tmp_path_factory.mktemp(request.param)

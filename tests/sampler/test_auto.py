@@ -32,10 +32,10 @@ ONLY_COST = {
     "_TINY",
 }
 """What bounds how much is looked at, or says what rounding leaves."""
-RESERVE = {"_EXACT", "_BLOCK_REACH", "_LEAST_OF_BLOCK"}
+RESERVE = {"_EXACT", "_BLOCK_REACH", "_GROWTH", "_LEAST_OF_BLOCK", "_LET_COVER"}
 """How what lies four batches ahead is picked, which the next round replaces."""
 NOT_AUTOS = {"PURE", "_ROUNDS"}
-"""ProbCover's; and how often a reserve longer than the pool can fill covers it again."""
+"""ProbCover's; and how often picks beyond what the pool can fill cover it again."""
 
 
 def numbers(path: Path) -> dict[str, tuple[float, str | None]]:

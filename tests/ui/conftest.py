@@ -90,7 +90,7 @@ def ui(served: tuple[ApiServer, Database], tmp_path_factory: pytest.TempPathFact
     process.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # an idle one takes a tenth of a core from the tests after these
 def browser() -> Iterator[Browser]:
     found = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     if found is None:

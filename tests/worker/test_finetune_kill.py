@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.kill,
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True),
+    pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True),
 ]
 
 #: A worker that stands still in the middle of the second epoch of fine-tuning, where it is then killed.
