@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.texts import sample_texts
+from models.library_noise import without_noise
 
 _BATCH = 32
 
@@ -74,8 +75,9 @@ class TorchMiniLM:
         torch.set_num_threads(1)
         folder = _network_folder(Path(str(weights.get_model_path())))
         self._torch = torch
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        with without_noise():
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
 
     def encode(self, texts: list[str], size: int = _BATCH) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Mean-pooled embeddings of length 1, shape (n, 384), in batches of ``size`` texts of like length."""

@@ -1,8 +1,9 @@
 """Fine-tuning MiniLM by each method beside the frozen head: weights trained, memory, CPU-seconds, accuracy.
 
-``python -m bench.finetune [--set agnews] [--labels 400] [--test 500] [--epochs 3] [--tokens 64] [--methods full …]``.
-Needs the extras ``minilm`` and ``peft``. One thread; each in a process of its own; one seed. Text sets as in
-``bench.texts``. Nothing is chosen by the test texts.
+``python -m bench.finetune [--set agnews] [--labels 400] [--test 500] [--epochs 3] [--tokens 64] [--methods full …]``,
+``--seeds 3`` for means over several: a seed draws the labelled texts and all that is random in training. Needs the
+extras ``minilm`` and ``peft``. One thread; each training in a process of its own. Text sets as in ``bench.texts``.
+Nothing is chosen by the test texts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +40,15 @@ class Sample:
     test_y: NDArray[np.int64]
     n_classes: int
     source: str
+    seed: int = 0
 
 
-def draw(name: str, labels: int, test: int) -> Sample:
-    """``labels`` texts of the training part and ``test`` of the other, at random, the same each time."""
+def draw(name: str, labels: int, test: int, seed: int = 0) -> Sample:
+    """``labels`` texts of the training part by the seed, and ``test`` of the other, the same for all seeds."""
     texts, given, source = labelled_texts(_MOST, name)
     test_texts, test_given, _ = labelled_texts(_MOST, name, "test")
     names = sorted(set(given))
-    mine = np.random.default_rng(1).permutation(len(texts))[:labels]
+    mine = np.random.default_rng([1, seed] if seed else 1).permutation(len(texts))[:labels]
     theirs = np.random.default_rng(2).permutation(len(test_texts))[:test]
     return Sample(
         [texts[row] for row in mine],
@@ -54,6 +57,7 @@ def draw(name: str, labels: int, test: int) -> Sample:
         np.array([names.index(test_given[row]) for row in theirs]),
         len(names),
         source,
+        seed,
     )
 
 
@@ -81,7 +85,7 @@ def _finetuned(method: str, sample: Sample, epochs: int, tokens: int, cache: Pat
         sample.n_classes,
         everyone,
         recipe=recipe,
-        rng=np.random.default_rng(0),
+        rng=np.random.default_rng(sample.seed),
         threads=1,
     )
     training, extra = time.process_time() - began, peak_mb() - before
@@ -109,7 +113,7 @@ def _frozen(method: str, sample: Sample, epochs: int, tokens: int, cache: Path) 
     forget_peak()
     before, began = peak_mb(), time.process_time()
     features = encoder.encode(sample.texts).features
-    teacher = LogisticTeacher.fit(features, sample.y, sample.n_classes, rng=np.random.default_rng(0))
+    teacher = LogisticTeacher.fit(features, sample.y, sample.n_classes, rng=np.random.default_rng(sample.seed))
     training, extra = time.process_time() - began, peak_mb() - before
     began = time.process_time()
     P = teacher.predict_proba(encoder.encode(sample.test_texts).features, threads=1)
@@ -133,6 +137,24 @@ def _row(method: str, sample: Sample, P: NDArray[np.floating]) -> dict[str, Any]
         "accuracy": float((P.argmax(axis=1) == sample.test_y).mean()),
         "log_loss": float(log_losses(sample.test_y, P).mean()),
     }
+
+
+def mean_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A method's row over several seeds: means of numbers, the accuracies by seed, what is no number side by side.
+
+    >>> mean_of([{"method": "full", "accuracy": 0.5}, {"method": "full", "accuracy": 0.75}])
+    {'method': 'full', 'accuracy': 0.625, 'by_seed': '0.500 0.750'}
+    """
+    found: dict[str, Any] = {}
+    for name, first in rows[0].items():
+        values = [row[name] for row in rows]
+        if isinstance(first, int | float):
+            found[name] = float(np.mean(values)) if isinstance(first, float) else first
+        else:
+            found[name] = first if len(set(values)) == 1 else ", ".join(map(str, values))
+        if name == "accuracy":
+            found["by_seed"] = " ".join(f"{value:.3f}" for value in values)
+    return found
 
 
 def products() -> dict[str, Any]:
@@ -163,15 +185,20 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=64, help="longer texts are cut when they are fine-tuned on")
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--methods", nargs="+", choices=_METHODS, default=_METHODS)
     options = parser.parse_args()
-    sample = draw(options.set, options.labels, options.test)
-    found = []
+    samples = [draw(options.set, options.labels, options.test, seed) for seed in range(options.seeds)]
+    sample, found = samples[0], []
     for method in options.methods:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found.append(pool.apply(measure, (method, sample, options.epochs, options.tokens)))
-        print(f"{method}: {found[-1]}", file=sys.stderr, flush=True)
+        rows = []
+        for one in samples:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                rows.append(pool.apply(measure, (method, one, options.epochs, options.tokens)))
+            print(f"{method}, seed {one.seed}: {rows[-1]}", file=sys.stderr, flush=True)
+        found.append(mean_of(rows))
     about = {**products(), "source": sample.source, "labels": len(sample.y), "test": len(sample.test_y), "threads": 1}
+    about["seeds"] = options.seeds
     print(as_text({**about, "epochs": options.epochs, "tokens": options.tokens, "methods": found}))
 
 

@@ -27,7 +27,7 @@ _TEACHER_BATCH = 32
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: a family on a set."""
+    """One training: a family on a set; the seed draws the texts of the soft labels, and all that is random in it."""
 
     name: str
     family: str
@@ -35,12 +35,14 @@ class Cell:
     transfer: int
     epochs: int | None = None
     match: str = "features"
+    seed: int = 0
 
     @property
     def title(self) -> str:
         """The name of what is kept."""
         epochs = "" if self.epochs is None else f"-{self.epochs}epochs"
-        return f"{self.name}-{self.labels}-{self.family}-{self.transfer}-{self.match}{epochs}"
+        seed = f"-seed{self.seed}" if self.seed else ""
+        return f"{self.name}-{self.labels}-{self.family}-{self.transfer}-{self.match}{epochs}{seed}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _train(cell: Cell, texts: Texts) -> tuple[Student, dict[str, Any]]:
     from models.distill import distil
     from models.trunks import load_trunk
 
-    everyone = np.random.default_rng(1).permutation(len(texts.pool))
+    everyone = np.random.default_rng(1 + cell.seed).permutation(len(texts.pool))
     rows = np.sort(everyone[: cell.transfer])
     items = [texts.pool[row] for row in rows]
     features = None
@@ -145,7 +147,7 @@ def _train(cell: Cell, texts: Texts) -> tuple[Student, dict[str, Any]]:
         [texts.pool[row] for row in texts.labelled],
         texts.y[0][texts.labelled],
         class_names=texts.class_names,
-        rng=np.random.default_rng(0),
+        rng=np.random.default_rng(cell.seed),
         epochs=cell.epochs,
         features=features,
         trunk=load_trunk(ENCODER) if cell.family.startswith("transformer") else None,

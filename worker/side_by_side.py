@@ -53,7 +53,7 @@ class Ahead(Generic[T]):
         return self._future.result() if self._future else self._timed()
 
     def cpu_beside(self) -> float:
-        """Seconds of the processor that its own thread has taken so far; 0 where it has none."""
+        """Seconds of the processor that its own thread has taken so far; 0 where it has none, or none that is told."""
         if not self.beside or self._clock is None:
             return 0.0
         return self.cpu or max(0.0, time.clock_gettime(self._clock) - self._began)
@@ -69,7 +69,8 @@ class Ahead(Generic[T]):
 
     def _timed(self) -> T:
         started, self._began = time.perf_counter(), time.thread_time()
-        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        if hasattr(time, "pthread_getcpuclockid"):  # macOS has none
+            self._clock = time.pthread_getcpuclockid(threading.get_ident())
         try:
             return self._work()
         finally:
