@@ -28,7 +28,7 @@ from worker.teaching import TeachingStep
 LEAST_ROWS = 30
 """A test on fewer rows says nothing: its standard error is itself a guess."""
 REGROWTH = 1.15
-"""When labels have grown by this since the last cold start, or since one was last tried, a cold student is tried."""
+"""By how much labels must have grown before a cold student is tried again."""
 
 
 def parted(metrics: Mapping[str, Any], carry: Mapping[str, Any], tried_at: int = 0) -> str | None:
@@ -56,9 +56,6 @@ def parted(metrics: Mapping[str, Any], carry: Mapping[str, Any], tried_at: int =
                 f"it agrees with its teacher on {now:.1%}, the last student that started afresh on {then:.1%} "
                 f"(standard error {error:.1%})"
             )
-    since = int(carry.get("cold_labels") or 0)
-    if since and labels >= REGROWTH * since:
-        return f"labels have grown from {since} to {labels} since a student last started afresh"
     return None
 
 

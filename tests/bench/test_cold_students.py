@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,12 @@ def test_both_chains_see_the_same_labels_and_what_was_tried_is_counted(
         chains[background] = run(*arguments, background=background)  # type: ignore[arg-type]
         return chains[background]
 
+    parted = cold_students.parted
+
+    def lagging(metrics: dict[str, Any], carry: dict[str, Any], tried_at: int) -> str | None:
+        return parted({**metrics, "agreement": 0.5, "agreement_rows": 100}, {**carry, "cold_agreement": 0.9}, tried_at)
+
+    monkeypatch.setattr(cold_students, "parted", lagging)
     monkeypatch.setattr(cold_students, "run_chain", watched)
     monkeypatch.setattr(cold_students, "HELD", 30)
     monkeypatch.setattr(cold_students, "STEP", 0.1)
@@ -47,7 +54,7 @@ def test_both_chains_see_the_same_labels_and_what_was_tried_is_counted(
     assert found["rounds"] == len(chains[False].accuracies) == len(chains[True].accuracies) == 5  # 40, 44, 48, 52, 57
     assert chains[False].tried == []
     assert chains[False].cold_cpu == 0
-    assert found["tried"] == len(chains[True].tried) == 1, "labels have grown by 15 % once, and by 30 % a round is cold"
+    assert 1 <= found["tried"] == len(chains[True].tried) <= 2, "after 44 labels, and not again before 51"
     assert found["taken"] == sum(taken for taken, _ in chains[True].tried)
     assert found["accuracy_without"] == pytest.approx(np.mean(chains[False].accuracies))
     assert found["gain"] == pytest.approx(found["accuracy_with"] - found["accuracy_without"])

@@ -15,7 +15,7 @@ from worker.round import run_round
 from worker.round_data import PreviousRound
 
 METRICS = {"cold": False, "agreement": 0.95, "agreement_rows": 400, "labels": 110}
-CARRY = {"cold_agreement": 0.95, "cold_labels": 100}
+CARRY = {"cold_agreement": 0.95}
 
 
 def test_a_warm_student_parts_when_it_lags_by_more_than_a_standard_error() -> None:
@@ -26,12 +26,8 @@ def test_a_warm_student_parts_when_it_lags_by_more_than_a_standard_error() -> No
     assert "on 93.0%, the last student that started afresh on 95.0% (standard error 1.7%)" in why
 
 
-def test_labels_that_grew_by_fifteen_percent_part_them_too() -> None:
-    assert parted({**METRICS, "labels": 114}, CARRY) is None
-    assert parted({**METRICS, "labels": 115}, CARRY) == (
-        "labels have grown from 100 to 115 since a student last started afresh"
-    )
-    assert parted({**METRICS, "labels": 115}, {**CARRY, "cold_labels": 0}) is None, "of unknown times nothing is said"
+def test_labels_that_grew_are_no_sign_of_it() -> None:
+    assert parted({**METRICS, "labels": 200}, CARRY) is None
 
 
 @pytest.mark.parametrize("tried_at", [101, 140])

@@ -18,6 +18,7 @@ from worker import cold
 from worker.base import run_job
 from worker.cold import Verdict
 from worker.tasks import cold_retrain as task
+from worker.tasks import rounds as rounds_task
 
 on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 WARM = 2
@@ -29,6 +30,18 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     says = {"better": True}
     monkeypatch.setattr(cold, "judge", lambda _: Verdict(says["better"], "as the test says", {}))
     return says
+
+
+@pytest.fixture(autouse=True)
+def lagging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each warm student is found to agree with its teacher less than the cold one before it did."""
+
+    def parted(metrics: dict[str, Any], carry: dict[str, Any], tried_at: int) -> str | None:
+        return cold.parted(
+            {**metrics, "agreement": 0.5, "agreement_rows": 100}, {**carry, "cold_agreement": 0.9}, tried_at
+        )
+
+    monkeypatch.setattr(rounds_task, "parted", parted)
 
 
 def cold_and_warm(service: Service, **settings: bool) -> int:
@@ -91,7 +104,8 @@ def test_a_better_one_is_published_once_and_the_next_round_goes_on_from_it(servi
     assert waiting.payload == {
         "round": WARM,
         "version": WARM,
-        "why": "labels have grown from 20 to 24 since a student last started afresh",
+        "why": "it agrees with its teacher on 50.0%, "
+        "the last student that started afresh on 90.0% (standard error 5.8%)",
     }
     assert startable(service) == [(cold_retrains.KIND, waiting.id)]
     assert run(service, waiting) == "succeeded"
