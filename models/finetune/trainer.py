@@ -15,13 +15,18 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from models.finetune.batches import EpochLoader
 from models.finetune.memory import MemoryPlan
 from models.finetune.network import HEAD
 from models.finetune.recipe import FinetuneRecipe, chosen_precision
+from models.library_noise import without_noise
+
+with without_noise():  # loading the Trainer loads torchao, where that is
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+__all__ = ["ArrayTrainer", "TrainerCallback", "notes_of", "training_arguments", "working_folder"]
 
 WEIGHTS, OPTIMISER, RANDOM, NOTES = "weights.", "optimiser.", "random", "notes"
 _STATE_FILE = "trainer_state.json"

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import TrainerCallback
 
 from models.finetune.base import BaseNetwork
 from models.finetune.batches import LabelledTokens, LengthBatches, make_loader
@@ -16,7 +15,7 @@ from models.finetune.forward import pass_over
 from models.finetune.memory import MemoryPlan, plan_memory
 from models.finetune.network import Arrays, TextClassifier
 from models.finetune.recipe import FinetuneRecipe, chosen_precision
-from models.finetune.trainer import ArrayTrainer, notes_of, training_arguments, working_folder
+from models.finetune.trainer import ArrayTrainer, TrainerCallback, notes_of, training_arguments, working_folder
 from models.finetune.validation import calibrated_loss
 from models.regularisation import choose_regularisation
 from models.softmax import fit_softmax

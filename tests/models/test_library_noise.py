@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -26,3 +28,9 @@ def test_warnings_are_kept_out_inside_and_come_again_after_it(caplog):
     assert [record.message for record in caplog.records] == ["broken", "heard"]
     with pytest.warns(FutureWarning, match="heard too"):
         warnings.warn("heard too", FutureWarning, stacklevel=1)
+
+
+def test_what_fine_tunes_is_loaded_without_a_word():
+    pytest.importorskip("accelerate")
+    loading = [sys.executable, "-c", "import models.finetune.fitting"]
+    assert subprocess.run(loading, capture_output=True, text=True, check=True).stderr == ""
