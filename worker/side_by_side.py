@@ -42,7 +42,7 @@ class Ahead(Generic[T]):
 
     def __init__(self, work: Callable[[], T]):
         self._work = work
-        self.seconds = self.cpu = 0.0
+        self.seconds = self.cpu = self._began = 0.0
         self._clock: int | None = None
         self.beside = usable_cores() > 1
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="round") if self.beside else None

@@ -205,6 +205,7 @@ class StudentStep:
         size = self._recipe.transfer_size
         if len(self._families) == 1 or not self._choice_due():
             return self._distil(self._family, None, size, transfer_rng, rng)
+        import_for_training(self._data.task, self._recipe)
 
         def distil(family: str) -> Distillate:  # all learn from the same rows, with the same draws
             return self._distil(family, None, size, deepcopy(transfer_rng), deepcopy(rng))
