@@ -76,14 +76,20 @@ def greedy_cover(
     state = _Cover(whole, weights.astype(np.float64), covered.astype(np.float32))
     gains: list[float] = []
     first: list[bool] = []
-    rounds = 1
+    rounds, blocks = 1, True
     while len(gains) < size:
         reserve = len(gains) >= one_by_one
-        wanted = min(_GROWTH * len(gains), size - len(gains)) if reserve else 1
-        added = state.pick_block(wanted) if reserve else state.pick()
-        gains += added
-        first += [rounds == 1] * len(added)
-        if added and len(added) >= _LEAST_OF_BLOCK * wanted:  # of fewer, a block costs more than it is worth
+        if reserve and blocks:
+            wanted = min(_GROWTH * len(gains), size - len(gains))
+            added = state.pick_block(wanted)
+            if len(added) < _LEAST_OF_BLOCK * wanted:  # few lie apart: a block costs more than its picks
+                blocks = False
+                state.recompute()
+        else:
+            added = state.pick()
+        if added:
+            gains += added
+            first += [rounds == 1] * len(added)
             continue
         if reserve or rounds == _ROUNDS or state.is_new:
             break
@@ -112,9 +118,10 @@ class _Cover:
         self.is_new = True  # nothing was picked since all counted as uncovered
         # Against the most that any point could add: what is covered already must not make noise look like a gain.
         self.nothing = _NOTHING * float(weights.sum())
-        self._all()
+        self.recompute()
 
-    def _all(self) -> None:
+    def recompute(self) -> None:
+        """Make all bounds exact."""
         self._left[:] = 0.0
         for start, stop, stripe in self._stripes:
             for first in range(start, stop, _CHUNK_ROWS):
@@ -148,8 +155,11 @@ class _Cover:
         return [gain]
 
     def pick_block(self, size: int) -> list[float]:
-        """Take up to ``size`` points at once that add much and lie apart; what each would have added as the first."""
-        self._all()
+        """Take up to ``size`` points at once that add much and lie apart; what each would have added as the first.
+
+        Bounds are out of date after it: `recompute` before the next `pick`.
+        """
+        self.recompute()
         reach = min(_BLOCK_REACH * size, len(self._bound))
         top = np.sort(np.argpartition(-self._bound, reach - 1)[:reach])
         top = top[self._bound[top] > self.nothing]
@@ -207,7 +217,7 @@ class _Cover:
         """Forget what is covered, but not what was picked."""
         self._covered = np.zeros_like(self._covered)
         self.is_new = True
-        self._all()
+        self.recompute()
 
 
 def coverage_of(points: Points, covered: Points, bandwidth: float) -> NDArray[np.float32]:

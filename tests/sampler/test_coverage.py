@@ -164,6 +164,21 @@ def test_of_a_block_none_lies_where_another_has_covered_most_of_what_was_open() 
     assert first.all()
 
 
+def test_a_reserve_of_which_few_lie_apart_goes_on_one_by_one_as_the_exact_picks_would() -> None:
+    rng = np.random.default_rng(1)
+    cloud = rng.normal(size=(640, 3)).astype(np.float32)  # all near to all, beyond one stripe
+    apart = np.float32([[1_000 * i, 0, 0] for i in range(1, 61)])
+    points = np.concatenate([cloud, apart])
+    kernel = gaussian(square_distances(points, points), 6.0)
+    weights, nothing = np.concatenate([0.01 * rng.random(640), np.full(60, 4.0)]), np.zeros(700, np.float32)
+    picks, gains, first = greedy_cover(kernel, weights, nothing, 130, exact=60)
+    exact, exact_gains, _ = greedy_cover(kernel, weights, nothing, 130)
+    assert set(picks[:60].tolist()) == set(range(640, 700)), "then a block of 120 is asked for, of which one lies apart"
+    assert picks.tolist() == exact.tolist()
+    assert gains == pytest.approx(exact_gains, rel=1e-6)
+    assert first.all()
+
+
 def test_a_reserve_ends_where_all_is_covered_and_what_is_picked_one_by_one_goes_on() -> None:
     groups = np.repeat(np.arange(5), 40)
     kernel = (groups[:, None] == groups[None, :]).astype(np.float32)
