@@ -213,7 +213,7 @@ def test_the_teacher_is_asked_once_about_what_all_families_learn_from_and_the_le
     result = run(make_data(), teacher="lexical")
     assert result.lesson is not None
     transfer = len(result.lesson().numbers)
-    assert learned == ["static", "hashed"]
+    assert sorted(learned) == ["hashed", "static"]  # side by side: which begins first is chance
     assert asked.count(transfer) == 1
 
 
