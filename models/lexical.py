@@ -227,17 +227,19 @@ class _Space:
         self._n_known = len(known)
         self._tfidf = TfidfTransformer(sublinear_tf=True)
         X = self._tfidf.fit_transform(self._known(counts)) if len(known) else self._known(counts)
-        self._landmarks = X[:: max(1, -(-X.shape[0] // _LANDMARKS))]
+        every = max(1, -(-X.shape[0] // _LANDMARKS))
+        self._landmarks = X[::every]
+        alike = (X @ self._landmarks.T).toarray().astype(np.float64)
         with single_blas_thread():
-            values, vectors = np.linalg.eigh((self._landmarks @ self._landmarks.T).toarray().astype(np.float64))
+            values, vectors = np.linalg.eigh(alike[::every])
             kept = values > 1e-6 * max(float(values[-1]), 1e-12)
             self._base = vectors[:, kept] / np.sqrt(values[kept])
-            self.rows: FloatArray = np.asarray((X @ self._landmarks.T) @ self._base, dtype=np.float32)
+            self.rows: FloatArray = np.asarray(alike @ self._base, dtype=np.float32)
 
     def weighted(self, counts: Any) -> Any:
         """Tf-idf rows of length 1 over the known n-grams, CSR (n, known)."""
         known = self._known(counts)
-        return self._tfidf.transform(known) if self._n_known else known
+        return self._tfidf.transform(known, copy=False) if self._n_known else known
 
     def columns(self, W: NDArray[np.float32]) -> NDArray[np.float32]:
         """Weights (classes, r) as weights on the known n-grams, (known, classes)."""
