@@ -1,9 +1,9 @@
 """Fine-tuning MiniLM by each method beside the frozen head: weights trained, memory, CPU-seconds, accuracy.
 
-``python -m bench.finetune [--set agnews] [--labels 400] [--test 500] [--epochs 3] [--tokens 64] [--methods full …]``,
-``--seeds 3`` for means over several: a seed draws the labelled texts and all that is random in training. Needs the
-extras ``minilm`` and ``peft``. One thread; each training in a process of its own. Text sets as in ``bench.texts``.
-Nothing is chosen by the test texts.
+``python -m bench.finetune [--set agnews] [--labels 400] [--test 500] [--epochs 6] [--rate 5e-5] [--tokens 64]
+[--methods full …]``, ``--seeds 3`` for means over several: a seed draws the labelled texts and all that is random in
+training. Needs the extras ``minilm`` and ``peft``. One thread; each training in a process of its own. Text sets as in
+``bench.texts``. Nothing is chosen by the test texts; ``with head`` is what a round's student learns from.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,12 @@ from numpy.typing import NDArray
 from bench.memory import forget_peak, peak_mb
 from bench.report import as_text
 from bench.texts import labelled_texts
+
+if TYPE_CHECKING:
+    from models.encoders import Encoder
+    from models.finetune.base import Base
+    from models.finetune.recipe import FinetuneRecipe
+    from worker.round_data import RoundData
 
 _MOST = 12_000  # more than the real sets have
 _PRODUCTS = 5
@@ -61,55 +67,90 @@ def draw(name: str, labels: int, test: int, seed: int = 0) -> Sample:
     )
 
 
-def measure(method: str, sample: Sample, epochs: int, tokens: int) -> dict[str, Any]:
-    """Train by one method and ask about the test texts."""
-    with tempfile.TemporaryDirectory() as cache:
-        return (_frozen if method == "frozen" else _finetuned)(method, sample, epochs, tokens, Path(cache))
-
-
-def _finetuned(method: str, sample: Sample, epochs: int, tokens: int, cache: Path) -> dict[str, Any]:
-    import models.finetune.fitting  # noqa: F401 — its seconds are those of every process, and not of training
-    from models.finetune.base import find_base
-    from models.finetune.model import FinetunedModel
+def measure(method: str, sample: Sample, recipe: dict[str, Any]) -> dict[str, Any]:
+    """Train by one method and ask about the test texts; ``recipe`` is what differs from `FinetuneRecipe`'s defaults."""
     from models.finetune.recipe import FinetuneRecipe
 
+    ask = _frozen if method == "frozen" else _finetuned
+    made = FinetuneRecipe(method="full" if method == "frozen" else method, **recipe)
+    with tempfile.TemporaryDirectory() as cache:
+        return ask(method, sample, made, Path(cache))
+
+
+def _finetuned(method: str, sample: Sample, recipe: FinetuneRecipe, cache: Path) -> dict[str, Any]:
+    """As a round does it: alone, and with the say that the head is given beside it."""
+    import models.finetune.fitting  # noqa: F401 — its seconds are those of every process, and not of training
+    from models.blend import mix
+    from models.finetune.base import find_base
+    from models.teachers import LogisticTeacher
+    from worker.finetuned import FinetunedStep
+    from worker.round_data import NoCheckpoints
+
     base = find_base("minilm", {}, cache)
-    recipe = FinetuneRecipe(method=method, epochs=epochs, max_tokens=tokens)
-    everyone = np.ones(len(sample.y), bool)
+    data = _as_round(sample, _encoder(cache).encode([*sample.texts, *sample.test_texts]).features, base)
+    learned, tested = np.split(np.arange(len(data.features)), [len(sample.y)])
+    rng = np.random.default_rng(sample.seed)
+    head = LogisticTeacher.fit(data.features[learned], sample.y, sample.n_classes, data.exploration, rng=rng)
     forget_peak()
     before, began = peak_mb(), time.process_time()
-    model = FinetunedModel.fit(
-        base,
-        sample.texts,
-        sample.y,
-        sample.n_classes,
-        everyone,
-        recipe=recipe,
-        rng=np.random.default_rng(sample.seed),
-        threads=1,
-    )
+    made = FinetunedStep(data, "finetuned", None, head, NoCheckpoints(), sample.seed, recipe=recipe, threads=1).run()
     training, extra = time.process_time() - began, peak_mb() - before
+    model = made.model
+    if model is None:
+        raise SystemExit(f"Nothing was fine-tuned: {made.metrics['why']}.")
     began = time.process_time()
     P = model.predict_proba(base, sample.test_texts, threads=1)
+    asking = time.process_time() - began
+    share = float(made.metrics["share"])
+    together = mix(head.predict_proba(data.features, tested), P, share)
+    with_head = {f"with_head_{name}": value for name, value in _scores(sample, together).items()}
     return {
-        **_row(method, sample, P),
+        "method": method,
+        **_scores(sample, P),
+        "share": share,
+        **with_head,
         "trained_weights": model.report["trained_weights"],
         "stored_mb": sum(array.nbytes for array in model.arrays().values()) / 1e6,
         "extra_mb": extra,
         "planned_mb": model.report["memory_mb"],
         "training_cpu_s": training,
         "best_epoch": f"{model.report['best_epoch']} of {model.report['epochs']}",
-        "texts_a_cpu_s": len(sample.test_texts) / (time.process_time() - began),
+        "held_out_losses": " ".join(f"{loss:.3f}" for loss in model.report["validation_losses"]),
+        "texts_a_cpu_s": len(sample.test_texts) / asking,
     }
 
 
-def _frozen(method: str, sample: Sample, epochs: int, tokens: int, cache: Path) -> dict[str, Any]:
-    """The head that a round ranks by, on the encoder that encodes the pool."""
+def _as_round(sample: Sample, features: NDArray[Any], base: Base) -> RoundData:
+    """Labelled texts first, then those to test on; all labels drawn uniformly."""
+    from worker.round_data import RoundData
+
+    texts = [*sample.texts, *sample.test_texts]
+    return RoundData(
+        task="text",
+        class_names=tuple(str(number) for number in range(sample.n_classes)),
+        features=features,
+        raw=lambda rows: [texts[row] for row in rows],
+        labeled_rows=np.arange(len(sample.y)),
+        y=sample.y,
+        exploration=np.ones(len(sample.y), bool),
+        candidate_rows=np.arange(len(sample.y), len(texts)),
+        base=base,
+    )
+
+
+def _encoder(cache: Path) -> Encoder:
     from models.encoders import make_encoder
-    from models.teachers import LogisticTeacher
 
     encoder = make_encoder("minilm", "text", cache=cache, threads=1)
-    encoder.encode(sample.texts[:8])  # what is made once is made
+    encoder.encode(["a text"] * 8)  # what is made once is made
+    return encoder
+
+
+def _frozen(method: str, sample: Sample, recipe: FinetuneRecipe, cache: Path) -> dict[str, Any]:
+    """The head that a round ranks by, on the encoder that encodes the pool."""
+    from models.teachers import LogisticTeacher
+
+    encoder = _encoder(cache)
     forget_peak()
     before, began = peak_mb(), time.process_time()
     features = encoder.encode(sample.texts).features
@@ -117,23 +158,28 @@ def _frozen(method: str, sample: Sample, epochs: int, tokens: int, cache: Path) 
     training, extra = time.process_time() - began, peak_mb() - before
     began = time.process_time()
     P = teacher.predict_proba(encoder.encode(sample.test_texts).features, threads=1)
+    asking = time.process_time() - began
     return {
-        **_row(method, sample, P),
+        "method": method,
+        **_scores(sample, P),
+        "share": None,
+        "with_head_accuracy": None,
+        "with_head_log_loss": None,
         "trained_weights": teacher.coef.size + teacher.intercept.size,
         "stored_mb": sum(array.nbytes for array in teacher.arrays().values()) / 1e6,
         "extra_mb": extra,
         "planned_mb": None,
         "training_cpu_s": training,
         "best_epoch": None,
-        "texts_a_cpu_s": len(sample.test_texts) / (time.process_time() - began),
+        "held_out_losses": None,
+        "texts_a_cpu_s": len(sample.test_texts) / asking,
     }
 
 
-def _row(method: str, sample: Sample, P: NDArray[np.floating]) -> dict[str, Any]:
+def _scores(sample: Sample, P: NDArray[np.floating]) -> dict[str, float]:
     from models.evaluate import log_losses
 
     return {
-        "method": method,
         "accuracy": float((P.argmax(axis=1) == sample.test_y).mean()),
         "log_loss": float(log_losses(sample.test_y, P).mean()),
     }
@@ -152,8 +198,8 @@ def mean_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             found[name] = float(np.mean(values)) if isinstance(first, float) else first
         else:
             found[name] = first if len(set(values)) == 1 else ", ".join(map(str, values))
-        if name == "accuracy":
-            found["by_seed"] = " ".join(f"{value:.3f}" for value in values)
+        if name.endswith("accuracy") and first is not None:
+            found[f"{name.removesuffix('accuracy')}by_seed"] = " ".join(f"{value:.3f}" for value in values)
     return found
 
 
@@ -183,23 +229,26 @@ def main() -> None:
     parser.add_argument("--set", default="agnews")
     parser.add_argument("--labels", type=int, default=400)
     parser.add_argument("--test", type=int, default=500)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help="at most; by default the recipe's")
+    parser.add_argument("--rate", type=float, help="learning rate of the encoder's weights; by default the method's")
+    parser.add_argument("--head-rate", type=float, help="that of the head; by default the recipe's")
     parser.add_argument("--tokens", type=int, default=64, help="longer texts are cut when they are fine-tuned on")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--methods", nargs="+", choices=_METHODS, default=_METHODS)
     options = parser.parse_args()
     samples = [draw(options.set, options.labels, options.test, seed) for seed in range(options.seeds)]
+    told = {"epochs": options.epochs, "learning_rate": options.rate, "head_learning_rate": options.head_rate}
+    recipe = {name: value for name, value in told.items() if value is not None} | {"max_tokens": options.tokens}
     sample, found = samples[0], []
     for method in options.methods:
         rows = []
         for one in samples:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                rows.append(pool.apply(measure, (method, one, options.epochs, options.tokens)))
+                rows.append(pool.apply(measure, (method, one, recipe)))
             print(f"{method}, seed {one.seed}: {rows[-1]}", file=sys.stderr, flush=True)
         found.append(mean_of(rows))
     about = {**products(), "source": sample.source, "labels": len(sample.y), "test": len(sample.test_y), "threads": 1}
-    about["seeds"] = options.seeds
-    print(as_text({**about, "epochs": options.epochs, "tokens": options.tokens, "methods": found}))
+    print(as_text({**about, "seeds": options.seeds, **recipe, "methods": found}))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.real_features import RealSet, keep_features
+from models.blend import choose_share
 from models.evaluate import log_loss
 from models.llm.answers import Answers
-from models.llm.blend import choose_share
 from models.llm.member import AnsweredHead, Labels
 from models.llm.questions import choose_measured, choose_unlabelled
 from models.regularisation import deal_folds

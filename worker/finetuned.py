@@ -39,7 +39,7 @@ class Finetuned:
     Attributes:
         model: The model; None where there are too few labels for one.
         fresh: Whether this round made it.
-        predict_proba: Soft labels of rows, (n, n_classes): its own, or the head's where that is better by far.
+        predict_proba: Soft labels of rows, (n, n_classes): its own and the head's, by its share.
         metrics: JSON, to be shown with the round's.
         flops: What making it took; 0 where it was kept.
     """
@@ -64,10 +64,11 @@ class FinetunedStep:
         seed: int,
         *,
         recipe: FinetuneRecipe | None = None,
+        threads: int | None = None,
     ):
         self._data, self._head, self._checkpoints, self._seed = data, head, checkpoints, seed
         self._recipe = recipe or FinetuneRecipe(method=METHODS[teacher_name])
-        self._name, self._kept = teacher_name, kept
+        self._name, self._kept, self._threads = teacher_name, kept, threads
 
     def run(self) -> Finetuned:
         """Give what answers in this round.
@@ -114,6 +115,7 @@ class FinetunedStep:
             kept=kept,
             keeper=_Kept(self._checkpoints),
             tell=lambda done: self._checkpoints.progress(_END, f"asking the fine-tuned teacher, {done:.0%}"),
+            threads=self._threads,
         )
 
     def _restored(self, arrays: Arrays | None) -> FinetunedModel | None:
@@ -132,14 +134,19 @@ class FinetunedStep:
         return model if len(data.y) < REGROWTH * model.n_labels else None
 
     def _judged(self, model: FinetunedModel) -> dict[str, Any]:
-        """Whether it answers: not where the head is better, by a standard error, on labels neither learned from."""
-        held, data = model.held, self._data
-        if not len(held):
-            return {"answers": True, "why": "there were too few labels to compare it with the head"}
-        from models.evaluate import log_losses
+        """How much of the answer is its own: the least share that does as well as the best one, by a standard error.
+
+        It is chosen on labels that neither it nor the head that it is held against learned from. Together they mostly
+        do better than each alone, and the head that answers has learned from those labels as well.
+        """
+        from models.blend import LEAST_TESTED, choose_share
+        from models.calibrate import apply_temperature
         from models.finetune.validation import calibrated_loss
         from models.teachers import LogisticTeacher
 
+        held, data = model.held, self._data
+        if len(held) < LEAST_TESTED:
+            return {"answers": True, "share": 1.0, "why": "there were too few labels to compare it with the head"}
         learned = np.setdiff1d(np.arange(len(data.y)), held)
         view = data.views[self._head.view]
         head = LogisticTeacher.fit(
@@ -151,32 +158,40 @@ class FinetunedStep:
             pool=view,
         )
         P, y = head.predict_proba(view, data.labeled_rows[held]), data.y[held]
-        head_loss, temperature = calibrated_loss(P, y)
-        losses = log_losses(y, model.held_probabilities)
-        from models.calibrate import apply_temperature
-
-        gain = log_losses(y, apply_temperature(P, temperature)) - losses
-        answers = bool(gain.mean() >= -gain.std(ddof=1) / np.sqrt(len(gain)))
-        found = f"log-loss {losses.mean():.3f}, the head's {head_loss:.3f}, on {len(held)} labels that neither learned"
-        why = found if answers else f"the head gives the soft labels, since it is better: {found}"
+        P = np.asarray(apply_temperature(P, calibrated_loss(P, y)[1]), np.float32)
+        share = choose_share(y, P, model.held_probabilities)
+        found = f"log-loss {share.member_loss:.3f}, the head's {share.head_loss:.3f}"
+        on = f"on {len(held)} labels that neither learned"
+        if not share.value:
+            why = (
+                f"the head gives the soft labels, since together they are no better by a standard error: {found}, {on}"
+            )
+        elif share.value < 1:
+            why = f"it has {share.value:.0%} of the say and the head the rest: {found}, together {share.loss:.3f}, {on}"
+        else:
+            why = f"{found}, {on}"
+        losses = {"loss": share.member_loss, "head_loss": share.head_loss, "together_loss": share.loss}
         return {
-            "answers": answers,
+            "answers": share.value > 0,
+            "share": share.value,
             "why": why,
-            "loss": round(float(losses.mean()), 4),
-            "head_loss": round(head_loss, 4),
+            **{name: round(float(loss), 4) for name, loss in losses.items() if loss is not None},
         }
 
     def _answering(self, member: FinetunedMember, model: FinetunedModel) -> Callable[[IntArray], FloatArray]:
-        """Its answers; of classes that had no labels when it was made, the head's."""
+        """Its answers by its share; of classes that had no labels when it was made, the head's."""
+        from models.blend import mix
+
         new = np.setdiff1d(self._head.seen, model.seen)
-        if not len(new):
-            return member.predict_proba
+        share = float(model.report.get("share", 1.0))  # before there were shares it answered alone
 
         def answer(rows: IntArray) -> FloatArray:
-            P, of_new = member.predict_proba(rows).copy(), self._of_head(rows)[:, new]
-            P *= (1 - of_new.sum(axis=1, keepdims=True)) / (1 - P[:, new].sum(axis=1, keepdims=True))
-            P[:, new] = of_new
-            return P
+            P, of_head = member.predict_proba(rows), self._of_head(rows)
+            if len(new):
+                P, of_new = P.copy(), of_head[:, new]
+                P *= (1 - of_new.sum(axis=1, keepdims=True)) / (1 - P[:, new].sum(axis=1, keepdims=True))
+                P[:, new] = of_new
+            return mix(of_head, P, share)
 
         return answer
 

@@ -9,7 +9,6 @@ from numpy.testing import assert_allclose
 from models.errors import BadInput, NotFitted
 from models.evaluate import log_loss
 from models.llm.answers import Answers
-from models.llm.blend import choose_share
 from models.llm.member import AnsweredHead, Labels
 from models.llm.soft_head import fit_soft_softmax
 from models.members import TeacherMember
@@ -149,30 +148,3 @@ def test_answers_are_saved_and_read_back() -> None:
     assert Answers.none(K).probabilities.shape == (0, K)
     with pytest.raises(BadInput):
         Answers(kept.rows, kept.probabilities[:1], kept.examples)
-
-
-def two(n: int, sure: float, right: int) -> np.ndarray:
-    """Probabilities of two classes for ``n`` rows of class 0, of which ``right`` are right."""
-    P = np.full((n, 2), 1 - sure, np.float32)
-    P[:right, 0] = P[right:, 1] = sure
-    return P
-
-
-def test_a_clearly_better_member_gets_its_share_and_one_that_is_not_gets_none() -> None:
-    y = np.zeros(100, np.int64)
-    better = choose_share(y, two(100, 0.8, 70), two(100, 0.9, 95))
-    assert better.value == 1.0
-    assert better.head_loss is not None
-    assert better.loss is not None
-    assert better.loss < better.head_loss
-    worse = choose_share(y, two(100, 0.9, 95), two(100, 0.8, 70))
-    assert (worse.value, worse.loss) == (0.0, worse.head_loss)
-    same = choose_share(y, two(100, 0.9, 90), two(100, 0.9, 90))
-    assert same.value == 0.0
-
-
-def test_too_few_tested_rows_leave_the_head_alone() -> None:
-    head, member = two(30, 0.8, 15), two(30, 0.9, 30)
-    head[:11] = np.nan
-    found = choose_share(np.zeros(30, np.int64), head, member)
-    assert (found.value, found.tested, found.loss) == (0.0, 19, None)

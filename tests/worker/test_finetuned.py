@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from models import blend
+from models.blend import Share
 from models.errors import BadInput
+from models.evaluate import log_losses
 from models.finetune.base import Base
 from models.finetune.model import FinetunedModel
 from models.finetune.recipe import FinetuneRecipe
@@ -117,17 +120,69 @@ def test_the_head_answers_where_it_is_better_on_labels_that_neither_learned(
     trained: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = step(200).run()
-    assert good.metrics["answers"]
+    assert (good.metrics["answers"], good.metrics["share"]) == (True, 1.0)
     assert good.metrics["loss"] < good.metrics["head_loss"]
+    assert good.metrics["together_loss"] == good.metrics["loss"]
     monkeypatch.setattr(FinetunedModel, "fit", lambda *_, **__: made_of(200, wrong=True))
     bad = step(200)
     result = bad.run()
-    assert not result.metrics["answers"]
-    assert result.metrics["why"].startswith("the head gives the soft labels, since it is better: log-loss 2.996")
+    assert (result.metrics["answers"], result.metrics["share"]) == (False, 0.0)
+    assert result.metrics["why"].startswith(
+        "the head gives the soft labels, since together they are no better by a standard error: log-loss 2.996"
+    )
     rows = np.array([250])
     np.testing.assert_array_equal(result.predict_proba(rows), bad._head.predict_proba(X, rows))
     again = step(210, result.model).run()
     assert (again.fresh, again.metrics["answers"]) == (False, False), "so it stays until it is made anew"
+
+
+def test_each_has_a_say_where_together_they_are_better_and_so_it_stays(
+    trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blend, "choose_share", lambda y, head, own: Share(0.25, 0.5, 0.6, 0.4, len(y)))
+    asked = step(200)
+    result = asked.run()
+    assert (result.metrics["answers"], result.metrics["share"]) == (True, 0.25)
+    assert result.metrics["why"] == (
+        "it has 25% of the say and the head the rest: log-loss 0.600, the head's 0.500, together 0.400, "
+        "on 20 labels that neither learned"
+    )
+    rows = np.arange(250, 260)
+    own = made_of(200).predict_proba(BASE, [""] * len(rows))
+    expected = 0.75 * asked._head.predict_proba(X, rows) + 0.25 * own
+    np.testing.assert_allclose(result.predict_proba(rows), expected, rtol=1e-5)
+    later = step(210, result.model)
+    np.testing.assert_allclose(
+        later.run().predict_proba(rows), 0.75 * later._head.predict_proba(X, rows) + 0.25 * own, rtol=1e-5
+    )
+    assert trained == [200]
+
+
+def test_what_is_judged_is_the_head_without_the_labels_that_were_held_out(
+    trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def noted(y: np.ndarray, head: np.ndarray, own: np.ndarray) -> Share:
+        seen.append((y, head))
+        return Share(0.0, 0.1, 0.1, 0.1, len(y))
+
+    monkeypatch.setattr(blend, "choose_share", noted)
+    step(200).run()
+    held = np.arange(0, 200, 10)
+    apart = np.setdiff1d(np.arange(200), held)
+    asked = step(200)
+    alone = LogisticTeacher.fit(X[apart], Y[apart], 3, rng=np.random.default_rng(0), C=asked._head.C, pool=X)
+    [(y, head)] = seen
+    np.testing.assert_array_equal(y, Y[held])
+    np.testing.assert_array_equal(head.argmax(axis=1), alone.predict_proba(X, held).argmax(axis=1))
+    assert float(log_losses(y, head).mean()) <= float(log_losses(y, alone.predict_proba(X, held)).mean())
+
+
+def test_one_that_was_kept_before_there_were_shares_answers_alone(trained: list[int]) -> None:
+    rows = np.arange(250, 260)
+    kept = made_of(100, answers=True)
+    np.testing.assert_array_equal(step(110, kept).run().predict_proba(rows), kept.predict_proba(BASE, [""] * len(rows)))
 
 
 def test_of_classes_that_came_since_the_head_says_how_likely_they_are(trained: list[int]) -> None:

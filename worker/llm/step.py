@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sampler.batch import tie_keys
 from sampler.reasons import percent
@@ -147,8 +146,8 @@ class LlmStep:
     # --- judging ---------------------------------------------------------------------------------------------------
 
     def _judged(self, panel: Panel, known: Known, notes: dict[str, Any], rng: np.random.Generator) -> Lesson:
+        from models.blend import Share, choose_share
         from models.llm.answers import Answers
-        from models.llm.blend import Share, choose_share
         from models.llm.member import AnsweredHead, Labels
         from models.regularisation import deal_folds
 
@@ -187,14 +186,9 @@ class LlmStep:
         return Lesson(soft, metrics, member if share.value else None, said(metrics))
 
     def _blended(self, member: AnsweredHead, share: float) -> Callable[[IntArray], FloatArray]:
-        if not share:
-            return self._head
-        own = np.float32(share)
+        from models.blend import mix
 
-        def soft(rows: IntArray) -> NDArray[np.float32]:
-            return ((1 - own) * self._head(rows) + own * member.predict_proba(rows)).astype(np.float32)
-
-        return soft
+        return (lambda rows: mix(self._head(rows), member.predict_proba(rows), share)) if share else self._head
 
     def _accuracy(self, member: AnsweredHead) -> dict[str, Any] | None:
         """How often its answers are what people said, with an interval: on uniformly drawn labels from 30 on."""

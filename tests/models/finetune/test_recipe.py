@@ -29,10 +29,10 @@ def test_a_value_out_of_its_range_is_named(changed, says):
 
 def test_each_method_has_a_rate_of_its_own_which_the_digest_spells_out():
     rates = {method: FinetuneRecipe(method=method).rate for method in module.METHODS}
-    assert rates == {"full": 5e-5, "lora": 1e-3, "bias": 2e-3, "last": 1e-4}
+    assert rates == {"full": 5e-5, "lora": 3e-4, "bias": 5e-4, "last": 5e-5}
     assert FinetuneRecipe().digest() == FinetuneRecipe(learning_rate=5e-5).digest()
     assert FinetuneRecipe().digest() != FinetuneRecipe(epochs=7).digest()
-    assert FinetuneRecipe(**FinetuneRecipe(method="lora").to_dict()).rate == 1e-3
+    assert FinetuneRecipe(**FinetuneRecipe(method="lora").to_dict()).rate == 3e-4
 
 
 @pytest.mark.parametrize(("method", "absent"), [("full", "accelerate"), ("lora", "peft")])

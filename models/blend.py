@@ -56,3 +56,9 @@ def choose_share(y: IntArray, head: FloatArray, member: FloatArray) -> Share:
     near = excess.mean(axis=1) <= excess.std(axis=1, ddof=1) / np.sqrt(len(y))
     at = int(np.flatnonzero(near)[0])
     return Share(SHARES[at], float(means[0]), float(means[-1]), float(means[at]), len(y))
+
+
+def mix(head: FloatArray, member: FloatArray, share: float) -> FloatArray:
+    """Probabilities (n, n_classes) float32 of both together, the member's share 0 … 1."""
+    own = np.float32(share)
+    return np.asarray((1 - own) * head + own * member, np.float32)
