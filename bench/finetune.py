@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from models.encoders import Encoder
     from models.finetune.base import Base
     from models.finetune.recipe import FinetuneRecipe
+    from models.teachers import LogisticTeacher
     from worker.round_data import RoundData
 
 _MOST = 12_000  # more than the real sets have
@@ -82,15 +83,13 @@ def _finetuned(method: str, sample: Sample, recipe: FinetuneRecipe, cache: Path)
     import models.finetune.fitting  # noqa: F401 — its seconds are those of every process, and not of training
     from models.blend import mix
     from models.finetune.base import find_base
-    from models.teachers import LogisticTeacher
     from worker.finetuned import FinetunedStep
     from worker.round_data import NoCheckpoints
 
     base = find_base("minilm", {}, cache)
     data = _as_round(sample, _encoder(cache).encode([*sample.texts, *sample.test_texts]).features, base)
-    learned, tested = np.split(np.arange(len(data.features)), [len(sample.y)])
-    rng = np.random.default_rng(sample.seed)
-    head = LogisticTeacher.fit(data.features[learned], sample.y, sample.n_classes, data.exploration, rng=rng)
+    tested = np.arange(len(sample.y), len(data.features))
+    head = _head(sample, data.features[: len(sample.y)])
     forget_peak()
     before, began = peak_mb(), time.process_time()
     made = FinetunedStep(data, "finetuned", None, head, NoCheckpoints(), sample.seed, recipe=recipe, threads=1).run()
@@ -148,13 +147,11 @@ def _encoder(cache: Path) -> Encoder:
 
 def _frozen(method: str, sample: Sample, recipe: FinetuneRecipe, cache: Path) -> dict[str, Any]:
     """The head that a round ranks by, on the encoder that encodes the pool."""
-    from models.teachers import LogisticTeacher
-
     encoder = _encoder(cache)
     forget_peak()
     before, began = peak_mb(), time.process_time()
     features = encoder.encode(sample.texts).features
-    teacher = LogisticTeacher.fit(features, sample.y, sample.n_classes, rng=np.random.default_rng(sample.seed))
+    teacher = _head(sample, features)
     training, extra = time.process_time() - began, peak_mb() - before
     began = time.process_time()
     P = teacher.predict_proba(encoder.encode(sample.test_texts).features, threads=1)
@@ -174,6 +171,15 @@ def _frozen(method: str, sample: Sample, recipe: FinetuneRecipe, cache: Path) ->
         "held_out_losses": None,
         "texts_a_cpu_s": len(sample.test_texts) / asking,
     }
+
+
+def _head(sample: Sample, features: NDArray[Any]) -> LogisticTeacher:
+    """The head on all labelled texts, which were drawn uniformly."""
+    from models.teachers import LogisticTeacher
+
+    drawn = np.ones(len(sample.y), bool)
+    rng = np.random.default_rng(sample.seed)
+    return LogisticTeacher.fit(features, sample.y, sample.n_classes, drawn, rng=rng)
 
 
 def _scores(sample: Sample, P: NDArray[np.floating]) -> dict[str, float]:
