@@ -16,6 +16,7 @@ from models.finetune.recipe import FinetuneRecipe
 from worker.round_data import Arrays, Checkpoints, FloatArray, IntArray, RoundData
 
 if TYPE_CHECKING:
+    from models.blend import Share
     from models.finetune.member import FinetunedMember
     from models.finetune.model import FinetunedModel
     from models.teachers import LogisticTeacher
@@ -160,21 +161,11 @@ class FinetunedStep:
         P, y = head.predict_proba(view, data.labeled_rows[held]), data.y[held]
         P = np.asarray(apply_temperature(P, calibrated_loss(P, y)[1]), np.float32)
         share = choose_share(y, P, model.held_probabilities)
-        found = f"log-loss {share.member_loss:.3f}, the head's {share.head_loss:.3f}"
-        on = f"on {len(held)} labels that neither learned"
-        if not share.value:
-            why = (
-                f"the head gives the soft labels, since together they are no better by a standard error: {found}, {on}"
-            )
-        elif share.value < 1:
-            why = f"it has {share.value:.0%} of the say and the head the rest: {found}, together {share.loss:.3f}, {on}"
-        else:
-            why = f"{found}, {on}"
         losses = {"loss": share.member_loss, "head_loss": share.head_loss, "together_loss": share.loss}
         return {
             "answers": share.value > 0,
             "share": share.value,
-            "why": why,
+            "why": _said(share),
             **{name: round(float(loss), 4) for name, loss in losses.items() if loss is not None},
         }
 
@@ -197,6 +188,17 @@ class FinetunedStep:
 
     def _of_head(self, rows: IntArray) -> FloatArray:
         return self._head.predict_proba(self._data.views[self._head.view], rows)
+
+
+def _said(share: Share) -> str:
+    """The share in words, with what it was chosen by."""
+    losses = f"log-loss {share.member_loss:.3f}, the head's {share.head_loss:.3f}"
+    on = f"on {share.tested} labels that neither learned"
+    if not share.value:
+        return f"together they are no better than the head by a standard error: {losses}, {on}"
+    if share.value < 1:
+        return f"it has {share.value:.0%} of the say and the head the rest: {losses}, together {share.loss:.3f}, {on}"
+    return f"{losses}, {on}"
 
 
 class _Kept:

@@ -128,7 +128,7 @@ def test_the_head_answers_where_it_is_better_on_labels_that_neither_learned(
     result = bad.run()
     assert (result.metrics["answers"], result.metrics["share"]) == (False, 0.0)
     assert result.metrics["why"].startswith(
-        "the head gives the soft labels, since together they are no better by a standard error: log-loss 2.996"
+        "together they are no better than the head by a standard error: log-loss 2.996"
     )
     rows = np.array([250])
     np.testing.assert_array_equal(result.predict_proba(rows), bad._head.predict_proba(X, rows))
